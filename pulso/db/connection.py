@@ -1,0 +1,114 @@
+"""Connections: a pool per process, and one dedicated connection for LISTEN."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+
+import psycopg
+import structlog
+from psycopg import AsyncConnection, sql
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from pulso.errors import StorageError
+from pulso.settings import DatabaseSettings
+
+log = structlog.get_logger()
+
+Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+
+class Database:
+    """A pool of connections whose failures come out as StorageError."""
+
+    def __init__(self, pool: Pool, conninfo: str) -> None:
+        self._pool = pool
+        self.conninfo = conninfo
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
+        """A connection from the pool, in a transaction that commits when the block ends without an error.
+
+        Raises StorageError for whatever psycopg raises inside the block, commit included.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.Error, PoolTimeout) as error:
+            raise StorageError(f"{type(error).__name__}: {error}") from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+
+def conninfo(settings: DatabaseSettings) -> str:
+    """The libpq connection string of `settings`, with what all our sessions have in common."""
+    return make_conninfo(
+        settings.url.get_secret_value(),
+        connect_timeout=5,
+        options=f"-c timezone=UTC -c statement_timeout={int(settings.statement_timeout * 1000)}",
+    )
+
+
+async def _prepare_session(connection: AsyncConnection[TupleRow]) -> None:
+    # A thousand parameters per plan are re-planned otherwise; our statements have one good plan each.
+    connection.prepare_threshold = 3
+
+
+async def open_database(settings: DatabaseSettings, *, wait: float = 30.0) -> Database:
+    """Open the pool. Raises StorageError if no connection can be had within `wait` seconds."""
+    where = conninfo(settings)
+    pool: Pool = AsyncConnectionPool(
+        where, min_size=1, max_size=settings.pool_size, open=False, timeout=10.0, configure=_prepare_session,
+        check=AsyncConnectionPool.check_connection,
+    )
+    try:
+        await pool.open(wait=True, timeout=wait)
+    except PoolTimeout as error:
+        await pool.close()
+        raise StorageError(f"no database within {wait:g} s: {_last_failure(where)}") from error
+    return Database(pool, where)
+
+
+def _last_failure(where: str) -> str:
+    try:
+        psycopg.connect(where).close()
+    except psycopg.Error as error:
+        return str(error)
+    return "it has just come up; try again"
+
+
+async def connect_forever(settings: DatabaseSettings) -> Database:
+    """Open the pool, trying again with a jittered back-off until the database answers."""
+    delay = 0.2
+    while True:
+        try:
+            return await open_database(settings, wait=3.0)
+        except StorageError as error:
+            log.warning("database_unreachable", error=str(error), retry_in=round(delay, 2))
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 (jitter, not a secret)
+            delay = min(delay * 2, 5.0)
+
+
+async def listen(database: Database, channels: Sequence[str], wake: asyncio.Event) -> None:
+    """Set `wake` whenever a channel is notified, and after each (re)connection; runs until cancelled.
+
+    A notification is only a hint to look: after a lost connection `wake` is set, so nothing is missed.
+    """
+    while True:
+        try:
+            async with await AsyncConnection.connect(database.conninfo, autocommit=True) as connection:
+                for channel in channels:
+                    await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+                wake.set()
+                async for _ in connection.notifies():
+                    wake.set()
+        except psycopg.Error as error:
+            log.warning("listen_interrupted", error=str(error))
+            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 (jitter, not a secret)
+
+

@@ -1,0 +1,120 @@
+"""The values all packages speak of. Words follow OGC SensorThings; see docs/glossary.md."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+ZoneId = NewType("ZoneId", str)
+ThingId = NewType("ThingId", int)
+DatastreamId = NewType("DatastreamId", int)
+KpiId = NewType("KpiId", str)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds since 1970-01-01T00:00Z of an aware datetime, exactly (no float in between)."""
+    return (moment - EPOCH) // MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """The UTC datetime of microseconds since 1970-01-01T00:00Z."""
+    return EPOCH + timedelta(microseconds=int(micros))
+
+
+class Family(StrEnum):
+    """The four families of sensors."""
+
+    TRAFFIC = "traffic"
+    WASTE = "waste"
+    ENERGY = "energy"
+    AIR = "air"
+
+
+class Quality(IntEnum):
+    """Trust in one observation; the primary flags of QARTOD (IOOS, Manual for the Use of Data Flags)."""
+
+    PASS = 1
+    NOT_EVALUATED = 2
+    SUSPECT = 3
+    FAIL = 4
+    MISSING = 9
+
+
+class ThingState(StrEnum):
+    """Whether a thing's observations count."""
+
+    ACTIVE = "active"
+    QUARANTINED = "quarantined"
+    RETIRED = "retired"
+
+
+class ZoneKind(StrEnum):
+    """City or one of its districts."""
+
+    CITY = "city"
+    DISTRICT = "district"
+
+
+class KpiStatus(StrEnum):
+    """How settled a KPI value is: window open, watermark passed, changed afterwards."""
+
+    PROVISIONAL = "provisional"
+    FINAL = "final"
+    REVISED = "revised"
+
+
+class BandState(StrEnum):
+    """The five states a band can stand for, best first; each has one colour and one shape on screen."""
+
+    GOOD = "good"
+    WATCH = "watch"
+    BAD = "bad"
+    CRITICAL = "critical"
+    EXTREME = "extreme"
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A city or a district. `latitude`, `longitude` are its seat in degrees, WGS 84."""
+
+    zone_id: ZoneId
+    kind: ZoneKind
+    name: str
+    short_name: str
+    latitude: float
+    longitude: float
+    parent_id: ZoneId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ThingDescription:
+    """What is told about a thing by itself or by its installer. Position in degrees, WGS 84.
+
+    `properties` are the numbers formulas need: `length_m` and `free_flow_kmh` of a traffic detector's
+    segment, `capacity_l` of a bin, `register_max_kwh` of a meter.
+    """
+
+    external_id: str
+    family: Family
+    name: str = ""
+    zone_id: ZoneId | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    expected_interval: timedelta = timedelta(minutes=1)
+    properties: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The half-open interval [start, end) in UTC."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def length(self) -> timedelta:
+        """Duration of the window."""
+        return self.end - self.start
