@@ -1,11 +1,11 @@
 """The errors of Pulso: one tree, whose docstrings are the default messages.
 
-    AppError
-     +- ConfigurationError    a setting or a city pack is wrong; nothing was started
-     +- DecodeError           one message cannot be understood; it is kept and acknowledged
-     +- UnknownZone / UnknownThing / UnknownDatastream / UnknownKpi
-     +- StorageError          the database did not do what was asked; try again with a back-off
-     +- PublishError          the broker did not take a message
+AppError
+ +- ConfigurationError    a setting or a city pack is wrong; nothing was started
+ +- DecodeError           one message cannot be understood; it is kept and acknowledged
+ +- UnknownZone / UnknownThing / UnknownDatastream / UnknownKpi
+ +- StorageError          the database did not do what was asked; try again with a back-off
+ +- PublishError          the broker did not take a message
 """
 
 from collections.abc import Sequence

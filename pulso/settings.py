@@ -80,19 +80,34 @@ class IngestSettings(BaseSettings):
 
     model_config = _config("PULSO_INGEST_")
 
-    client_id: str = Field("pulso-ingest-1", min_length=1, max_length=64, description="MQTT client id; one per worker, kept over restarts.")
+    client_id: str = Field(
+        "pulso-ingest-1",
+        min_length=1,
+        max_length=64,
+        description="MQTT client id; one per worker, kept over restarts.",
+    )
     share_group: str = Field("pulso", pattern=r"^[^/+#\s]+$", description="Group of the shared subscription.")
-    topic_filters: tuple[str, ...] = Field(("pulso/v1/#",), min_length=1, description="MQTT topic filters, as a JSON list.")
-    in_flight: int = Field(20_000, ge=1, le=65_535, description="MQTT 5 Receive Maximum: unacknowledged messages at one time.")
+    topic_filters: tuple[str, ...] = Field(
+        ("pulso/v1/#",), min_length=1, description="MQTT topic filters, as a JSON list."
+    )
+    in_flight: int = Field(
+        20_000, ge=1, le=65_535, description="MQTT 5 Receive Maximum: unacknowledged messages at one time."
+    )
     batch_messages: int = Field(4_000, ge=1, le=65_535, description="Most messages in one transaction.")
-    batch_within: Annotated[float, Field(gt=0, le=0.1)] = Field(0.05, description="Longest a message waits for its batch, in seconds.")
-    session_expiry: int = Field(7 * 86_400, ge=60, description="How long the broker keeps our session while we are away, in seconds.")
+    batch_within: Annotated[float, Field(gt=0, le=0.1)] = Field(
+        0.05, description="Longest a message waits for its batch, in seconds."
+    )
+    session_expiry: int = Field(
+        7 * 86_400, ge=60, description="How long the broker keeps our session while we are away, in seconds."
+    )
     max_ahead: Seconds = Field(300.0, description="Largest lead of a phenomenon time over our clock, in seconds.")
 
     @model_validator(mode="after")
     def _batch_fits_in_flight(self) -> "IngestSettings":
         if self.batch_messages > self.in_flight:
-            raise ValueError(f"batch_messages ({self.batch_messages}) is larger than in_flight ({self.in_flight}): such a batch never fills")
+            raise ValueError(
+                f"batch_messages ({self.batch_messages}) is larger than in_flight ({self.in_flight}): such a batch never fills"
+            )
         return self
 
 

@@ -16,7 +16,6 @@ from pulso.city.definition import Identifier, KpiDefinition
 from pulso.errors import ConfigurationError, UnknownKpi, UnknownZone
 from pulso.model import KpiId, Zone, ZoneId, ZoneKind
 
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -142,7 +141,8 @@ def _validate(model: type[Model], document: object, where: str, faults: list[str
         return model.model_validate(document)
     except ValidationError as error:
         faults += [
-            f"{where}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors(include_url=False)
+            f"{where}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            for fault in error.errors(include_url=False)
         ]
         return None
 
@@ -150,8 +150,8 @@ def _validate(model: type[Model], document: object, where: str, faults: list[str
 def _definitions(path: Path, faults: list[str]) -> Iterator[tuple[str, KpiDefinition]]:
     for file in sorted((path / "kpis").glob("*.toml")):
         document = _read(file, faults) or {}
-        for key in document.keys() - {"kpi"}:
-            faults.append(f"kpis/{file.name}: unknown key {key!r}; a file holds [[kpi]] tables only")
+        strangers = document.keys() - {"kpi"}
+        faults += [f"kpis/{file.name}: unknown key {key!r}; a file holds [[kpi]] tables only" for key in strangers]
         for index, table in enumerate(document.get("kpi", ())):
             where = f"kpis/{file.name}: kpi {table.get('id', f'number {index + 1}')}"
             definition = _validate(KpiDefinition, table, where, faults)
@@ -173,8 +173,17 @@ def _zones(city_file: _CityFile) -> tuple[tuple[Zone, ...], Mapping[ZoneId, int]
     city = city_file.city
     top = Zone(ZoneId(city.id), ZoneKind.CITY, city.name, city.short_name, city.latitude, city.longitude)
     districts = [
-        Zone(ZoneId(zone.id), ZoneKind.DISTRICT, zone.name, zone.short_name, zone.latitude, zone.longitude, top.zone_id)
+        Zone(
+            ZoneId(zone.id),
+            ZoneKind.DISTRICT,
+            zone.name,
+            zone.short_name,
+            zone.latitude,
+            zone.longitude,
+            top.zone_id,
+        )
         for zone in city_file.zone
     ]
-    population = {ZoneId(zone.id): zone.population for zone in (city, *city_file.zone) if zone.population is not None}
+    counted: dict[str, int | None] = {city.id: city.population} | {zone.id: zone.population for zone in city_file.zone}
+    population = {ZoneId(zone_id): count for zone_id, count in counted.items() if count is not None}
     return (top, *districts), MappingProxyType(population)

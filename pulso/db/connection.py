@@ -5,7 +5,6 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-
 import psycopg
 import structlog
 from psycopg import AsyncConnection, sql
@@ -63,7 +62,12 @@ async def open_database(settings: DatabaseSettings, *, wait: float = 30.0) -> Da
     """Open the pool. Raises StorageError if no connection can be had within `wait` seconds."""
     where = conninfo(settings)
     pool: Pool = AsyncConnectionPool(
-        where, min_size=1, max_size=settings.pool_size, open=False, timeout=10.0, configure=_prepare_session,
+        where,
+        min_size=1,
+        max_size=settings.pool_size,
+        open=False,
+        timeout=10.0,
+        configure=_prepare_session,
         check=AsyncConnectionPool.check_connection,
     )
     try:
@@ -110,5 +114,3 @@ async def listen(database: Database, channels: Sequence[str], wake: asyncio.Even
         except psycopg.Error as error:
             log.warning("listen_interrupted", error=str(error))
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 (jitter, not a secret)
-
-

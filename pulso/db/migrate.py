@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import LiteralString, cast
 
 import psycopg
 import structlog
@@ -24,13 +23,13 @@ class Migration:
 
     number: int
     name: str
-    text: LiteralString
+    text: str
 
 
 def migrations() -> list[Migration]:
     """All migrations that ship with this version, in order; number 0 is support that runs every time."""
     found = [
-        Migration(int(match[1]), match[2], cast(LiteralString, file.read_text(encoding="utf-8")))
+        Migration(int(match[1]), match[2], file.read_text(encoding="utf-8"))
         for file in (files("pulso.db") / "migrations").iterdir()
         if (match := _NAME.match(file.name))
     ]
@@ -75,7 +74,10 @@ def _create_extension(connection: Connection[TupleRow]) -> None:
     try:
         connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     except psycopg.errors.InsufficientPrivilege:
-        log.warning("timescaledb_not_created", hint="CREATE EXTENSION timescaledb as a superuser, before the first migration")
+        log.warning(
+            "timescaledb_not_created",
+            hint="CREATE EXTENSION timescaledb as a superuser, before the first migration",
+        )
 
 
 def _applied(connection: Connection[TupleRow]) -> set[int]:
@@ -94,10 +96,11 @@ def _apply_missing(connection: Connection[TupleRow]) -> list[Migration]:
         return []
     for migration in missing:
         with connection.transaction():
-            connection.execute(migration.text)
+            connection.execute(migration.text.encode())  # bytes: psycopg's way of saying that we know where it is from
             if migration.number:
                 connection.execute(
-                    "INSERT INTO schema_migration (number, name) VALUES (%s, %s)", (migration.number, migration.name)
+                    "INSERT INTO schema_migration (number, name) VALUES (%s, %s)",
+                    (migration.number, migration.name),
                 )
                 log.info("migration_applied", number=migration.number, name=migration.name)
     return applied

@@ -14,7 +14,7 @@ def _statements() -> Iterator[tuple[str, LiteralString]]:
         if file.name.endswith(".sql"):
             _, *parts = _HEADER.split(file.read_text(encoding="utf-8"))
             # psycopg wants literal strings as a guard against injection: these ship with the program
-            yield from ((name, cast(LiteralString, text)) for name, text in zip(parts[::2], parts[1::2], strict=True))
+            yield from ((name, cast("LiteralString", text)) for name, text in zip(parts[::2], parts[1::2], strict=True))
 
 
 SQL = MappingProxyType(dict(_statements()))

@@ -48,7 +48,8 @@ class ThingRepository:
         """Register things or update what is known of them."""
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.executemany(
-                SQL["thing_upsert"], [{**asdict(thing), "properties": Jsonb(thing.properties)} for thing in things]
+                SQL["thing_upsert"],
+                [{**asdict(thing), "properties": Jsonb(thing.properties)} for thing in things],
             )
 
     async def ensure_datastreams(

@@ -65,7 +65,7 @@ CREATE TABLE observation (
 COMMENT ON COLUMN observation.result IS 'in datastream.unit';
 COMMENT ON COLUMN observation.quality IS 'QARTOD: 1 pass, 2 not evaluated, 3 suspect, 4 fail, 9 missing';
 COMMENT ON COLUMN observation.result_time IS 'when the result was produced, if the message told; orders corrections';
-SELECT pulso_hypertable('observation', 'phenomenon_time', '1 day');
+SELECT pulso_hypertable('observation', 'phenomenon_time', '7 days');
 
 CREATE TABLE observation_correction (
     datastream_id   integer NOT NULL,

@@ -1,0 +1,1 @@
+"""Broker to observation table: subscribe, decode, store, acknowledge after COMMIT."""

@@ -1,0 +1,170 @@
+"""The broker's side of ingest: the only module of this package that knows paho.
+
+Messages go to the inbox on paho's thread, untouched; they are acknowledged from the event loop after COMMIT. paho's
+receive path costs 50 to 60 µs a packet and is the bottleneck of the whole pipeline, so its thread does nothing else.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from ingest.inbox import Inbox
+from ingest.message import RawMessage
+from pulso.settings import IngestSettings, MqttSettings
+
+log = structlog.get_logger()
+
+_UNSUPPORTED_VERSION = 0x84
+_RECONNECT_SECONDS = (1, 8)
+
+
+class Subscriber:
+    """A persistent session with the broker: MQTT 5 where it is spoken, 3.1.1 else.
+
+    With MQTT 5 the subscription is shared, so workers can be added, and the broker keeps to our Receive Maximum.
+    An MQTT 3.1.1 broker (amqtt) grants a `$share` subscription without ever delivering to it: it gets the plain filter.
+    """
+
+    def __init__(
+        self,
+        mqtt: MqttSettings,
+        settings: IngestSettings,
+        inbox: Inbox,
+        *,
+        retained_filters: Iterable[str] = ("pulso/v1/+/+/about",),
+    ) -> None:
+        self._mqtt = mqtt
+        self._settings = settings
+        self._inbox = inbox
+        self._retained_filters = tuple(retained_filters)
+        self._loop = asyncio.get_running_loop()
+        self._refused = asyncio.Event()
+        self._connection = 0
+        self.subscribed = False
+        self._protocol = MQTTProtocolVersion.MQTTv5
+        self._client = self._connect()
+
+    async def keep_speaking(self) -> None:
+        """Change between MQTT 5 and 3.1.1 whenever the broker refuses the one; runs until cancelled."""
+        while True:
+            await self._refused.wait()
+            self._refused.clear()
+            await asyncio.to_thread(self._hang_up)
+            is_five = self._protocol is MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if is_five else MQTTProtocolVersion.MQTTv5
+            log.warning("mqtt_version_changed", to=self._protocol.name)
+            self._client = self._connect()
+
+    def acknowledge(self, messages: Iterable[RawMessage]) -> None:
+        """Acknowledge stored messages. Those of an earlier connection are left: the broker sends them again."""
+        client, connection = self._client, self._connection
+        for message in messages:
+            if message.connection == connection:
+                client.ack(message.mid, message.qos)
+
+    async def leave(self) -> None:
+        """Send what is still to be sent and disconnect; the session stays with the broker."""
+        await asyncio.to_thread(self._hang_up)
+
+    def _hang_up(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+        self.subscribed = False
+
+    def _connect(self) -> paho.Client:
+        is_five = self._protocol is MQTTProtocolVersion.MQTTv5
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._settings.client_id,
+            protocol=self._protocol,
+            clean_session=None if is_five else False,
+            manual_ack=True,
+        )
+        if self._mqtt.username:
+            password = self._mqtt.password.get_secret_value() if self._mqtt.password else None
+            client.username_pw_set(self._mqtt.username, password)
+        if self._mqtt.tls:
+            client.tls_set_context(ssl.create_default_context(cafile=self._mqtt.ca_file))
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.reconnect_delay_set(*_RECONNECT_SECONDS)
+        session: dict[str, Any] = {"clean_start": False, "properties": self._connect_properties()} if is_five else {}
+        client.connect_async(self._mqtt.host, self._mqtt.port, self._mqtt.keep_alive, **session)
+        client.loop_start()
+        return client
+
+    def _connect_properties(self) -> Properties:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.ReceiveMaximum = self._settings.in_flight
+        properties.SessionExpiryInterval = self._settings.session_expiry
+        return properties
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        _properties: object,
+    ) -> None:
+        if reason.is_failure:
+            log.warning("broker_refused", reason=str(reason))
+            if reason.value in (_UNSUPPORTED_VERSION, 1):
+                self._loop.call_soon_threadsafe(self._refused.set)
+            return
+        self._connection += 1
+        is_five = self._protocol is MQTTProtocolVersion.MQTTv5
+        filters = self._filters()
+        client.subscribe(
+            [(name, SubscribeOptions(qos=1)) for name in filters] if is_five else [(name, 1) for name in filters]
+        )
+        self.subscribed = True
+        log.info(
+            "broker_connected",
+            protocol=self._protocol.name,
+            session_present=flags.session_present,
+            filters=self._filters(),
+        )
+
+    def _filters(self) -> list[str]:
+        if self._protocol is not MQTTProtocolVersion.MQTTv5:
+            return list(self._settings.topic_filters)
+        # A shared subscription never gets retained messages, so descriptions of things are asked for beside it.
+        shared = [f"$share/{self._settings.share_group}/{name}" for name in self._settings.topic_filters]
+        return [*shared, *self._retained_filters]
+
+    def _on_disconnect(
+        self, _client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object
+    ) -> None:
+        if not self.subscribed:  # closed before the session began: amqtt's answer to MQTT 5
+            self._loop.call_soon_threadsafe(self._refused.set)
+        self.subscribed = False
+        log.info("broker_disconnected", reason=str(reason))
+
+    def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = repr(message)
+        self._inbox.put(
+            RawMessage(
+                topic,
+                bytes(message.payload),
+                time.time_ns() // 1000,
+                message.mid,
+                message.qos,
+                message.dup,
+                self._connection,
+            )
+        )

@@ -1,0 +1,257 @@
+"""Storing observations exactly once: COPY into a stage, insert what is new, settle what arrived again."""
+
+import weakref
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import TupleRow
+
+from pulso.db.connection import Database
+from pulso.db.corrections import Version, settle
+from pulso.db.sql import SQL
+from pulso.frame import ObservationFrame, encode
+from pulso.model import from_micros, to_micros
+
+_POSTGRES_EPOCH_MICROS = 946_684_800_000_000  # 2000-01-01T00:00Z, the zero of timestamptz
+NO_TIME = np.iinfo(np.int64).min  # stands for "not told" in int64 columns of times
+
+# The binary COPY format: a header, rows of (field count, then length and value of each field), a trailer of -1.
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_COPY_TRAILER = b"\xff\xff"
+_COPY_ROW = np.dtype(
+    [
+        ("fields", ">i2"),
+        ("ord_length", ">i4"), ("ord", ">i4"),
+        ("datastream_id_length", ">i4"), ("datastream_id", ">i4"),
+        ("phenomenon_time_length", ">i4"), ("phenomenon_time", ">i8"),
+        ("result_length", ">i4"), ("result", ">f8"),
+        ("quality_length", ">i4"), ("quality", ">i2"),
+        ("received_at_length", ">i4"), ("received_at", ">i8"),
+        ("result_time_length", ">i4"),
+    ]
+)  # fmt: skip
+_COPY_ROW_WITH_RESULT_TIME = np.dtype([*_COPY_ROW.descr, ("result_time", ">i8")])
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationColumns:
+    """Observations to store, as columns of equal length, in order of arrival.
+
+    Times are int64 microseconds since 1970 UTC; `result_time` is NO_TIME where the message did not tell.
+    `datastream_id` int32, `result` float64 in the datastream's unit, `quality` int16.
+    """
+
+    datastream_id: NDArray[np.int32]
+    phenomenon_time: NDArray[np.int64]
+    result: NDArray[np.float64]
+    quality: NDArray[np.int16]
+    received_at: NDArray[np.int64]
+    result_time: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.datastream_id)
+
+    def version(self, row: int) -> Version:
+        """One row as a version of its key."""
+        told = int(self.result_time[row])
+        return Version(
+            float(self.result[row]),
+            int(self.quality[row]),
+            from_micros(int(self.received_at[row])),
+            None if told == NO_TIME else from_micros(told),
+        )
+
+
+class Outcome(IntEnum):
+    """What became of one arriving observation."""
+
+    INSERTED = 0
+    CORRECTED = 1  # it took the place of another result
+    DUPLICATE = 2  # nothing changed
+    SUPERSEDED = 3  # it is older than what stands; kept among the corrections
+
+
+class RejectedMessage(NamedTuple):
+    """A message that could not be understood, as it is kept."""
+
+    received_at: datetime
+    topic: str
+    payload: bytes
+    reason: str
+    detail: str
+    decoder: str | None
+    fingerprint: bytes
+    redelivered: bool
+
+
+Key = tuple[int, datetime]
+
+
+class ObservationStore:
+    """Writes observations, rejected messages and the hand-off to the engine in one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._staged: weakref.WeakSet[AsyncConnection[TupleRow]] = weakref.WeakSet()
+
+    async def store(self, columns: ObservationColumns, rejected: Sequence[RejectedMessage] = ()) -> NDArray[np.int8]:
+        """Store all of it or nothing; returns the `Outcome` of each row. Raises StorageError.
+
+        Calling it again with the same columns changes nothing and returns DUPLICATE for every row.
+        """
+        outcomes = np.full(len(columns), Outcome.INSERTED, np.int8)
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            if connection not in self._staged:
+                await cursor.execute(SQL["observation_stage_create"])
+            if len(columns):
+                await self._store_observations(cursor, columns, outcomes)
+            if rejected:
+                await cursor.executemany(SQL["rejected_insert"], [message._asdict() for message in rejected])
+        self._staged.add(connection)
+        return outcomes
+
+    async def _store_observations(
+        self, cursor: AsyncCursor[TupleRow], columns: ObservationColumns, outcomes: NDArray[np.int8]
+    ) -> None:
+        first, repeated = _first_of_each_key(columns)
+        async with cursor.copy(SQL["observation_stage_copy"]) as copy:
+            await copy.write(_binary_rows(columns, first))
+        await cursor.execute(SQL["observation_insert"])
+        again = np.fromiter((place for (place,) in await cursor.fetchall()), np.int64)
+        outcomes[again] = outcomes[repeated] = Outcome.DUPLICATE
+        differing = await _differing(cursor, columns, again, repeated)
+        if differing:
+            await _settle(cursor, columns, differing, outcomes)
+        changed = np.flatnonzero((outcomes == Outcome.INSERTED) | (outcomes == Outcome.CORRECTED))
+        if len(changed):
+            frame = _frame(columns, changed, outcomes)
+            await cursor.execute(SQL["observation_batch_insert"], {"observations": len(frame), "frame": encode(frame)})
+            await cursor.execute(SQL["observation_batch_notify"])
+
+
+def _first_of_each_key(columns: ObservationColumns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows that are the first of their key, sorted by key, and the others in order of arrival."""
+    order = np.lexsort((columns.phenomenon_time, columns.datastream_id))  # stable: arrival decides among equals
+    ids, times = columns.datastream_id[order], columns.phenomenon_time[order]
+    is_first = np.ones(len(order), np.bool_)
+    is_first[1:] = (ids[1:] != ids[:-1]) | (times[1:] != times[:-1])
+    return order[is_first], np.sort(order[~is_first])
+
+
+def _binary_rows(columns: ObservationColumns, rows: NDArray[np.int64]) -> bytes:
+    """`rows` in PostgreSQL's binary COPY format, built by numpy without a Python loop."""
+    told = columns.result_time[rows] != NO_TIME
+    without, with_time = rows[~told], rows[told]
+    parts = [
+        _COPY_HEADER,
+        _pack(columns, without, _COPY_ROW),
+        _pack(columns, with_time, _COPY_ROW_WITH_RESULT_TIME),
+    ]
+    return b"".join([*parts, _COPY_TRAILER])
+
+
+def _pack(columns: ObservationColumns, rows: NDArray[np.int64], dtype: np.dtype[np.void]) -> bytes:
+    packed = np.empty(len(rows), dtype)
+    packed["fields"] = 7
+    packed["ord"], packed["ord_length"] = rows, 4
+    packed["datastream_id"], packed["datastream_id_length"] = columns.datastream_id[rows], 4
+    packed["phenomenon_time"] = columns.phenomenon_time[rows] - _POSTGRES_EPOCH_MICROS
+    packed["phenomenon_time_length"] = 8
+    packed["result"], packed["result_length"] = columns.result[rows], 8
+    packed["quality"], packed["quality_length"] = columns.quality[rows], 2
+    packed["received_at"] = columns.received_at[rows] - _POSTGRES_EPOCH_MICROS
+    packed["received_at_length"] = 8
+    packed["result_time_length"] = -1  # NULL
+    if "result_time" in (dtype.names or ()):
+        packed["result_time"] = columns.result_time[rows] - _POSTGRES_EPOCH_MICROS
+        packed["result_time_length"] = 8
+    return packed.tobytes()
+
+
+async def _differing(
+    cursor: AsyncCursor[TupleRow],
+    columns: ObservationColumns,
+    again: NDArray[np.int64],
+    repeated: NDArray[np.int64],
+) -> list[int]:
+    """Rows, in order of arrival, whose key stands with another result, or stands twice in this batch."""
+    rows: set[int] = set()
+    if len(again):
+        await cursor.execute(SQL["observation_differing"], {"places": again.tolist()})
+        rows.update(place for (place,) in await cursor.fetchall())
+    rows.update(_repeats_worth_a_look(columns, repeated))
+    return sorted(rows)
+
+
+def _repeats_worth_a_look(columns: ObservationColumns, repeated: NDArray[np.int64]) -> Iterable[int]:
+    """Rows that repeat a key of this batch; exact copies of an earlier row of theirs are left out."""
+    seen: dict[tuple[int, int], set[tuple[float, int]]] = defaultdict(set)
+    if not len(repeated):
+        return
+    keys = {(int(columns.datastream_id[row]), int(columns.phenomenon_time[row])) for row in repeated}
+    ids = np.array(sorted({key[0] for key in keys}), np.int32)
+    for row in np.flatnonzero(np.isin(columns.datastream_id, ids)):
+        key = (int(columns.datastream_id[row]), int(columns.phenomenon_time[row]))
+        if key in keys:
+            version = (float(columns.result[row]), int(columns.result_time[row]))
+            if seen[key] and version not in seen[key]:
+                yield int(row)
+            seen[key].add(version)
+
+
+async def _settle(
+    cursor: AsyncCursor[TupleRow],
+    columns: ObservationColumns,
+    rows: Sequence[int],
+    outcomes: NDArray[np.int8],
+) -> None:
+    """Decide for `rows`, in order of arrival, which version stands, and write what changes."""
+    keys: dict[Key, list[int]] = defaultdict(list)
+    for row in rows:
+        keys[int(columns.datastream_id[row]), from_micros(int(columns.phenomenon_time[row]))].append(row)
+    stored, superseded = await _known_versions(cursor, list(keys))
+    for (datastream_id, phenomenon_time), places in keys.items():
+        key = (datastream_id, phenomenon_time)
+        settled = settle(stored[key], superseded[key], [columns.version(place) for place in places])
+        named = {"datastream_id": datastream_id, "phenomenon_time": phenomenon_time}
+        if settled.stands is not stored[key]:
+            await cursor.execute(SQL["observation_replace"], {**settled.stands._asdict(), **named})
+        for version in settled.replaced:
+            await cursor.execute(SQL["observation_keep_superseded"], {**version._asdict(), **named})
+        for place, verdict in zip(places, settled.verdicts, strict=True):
+            outcomes[place] = Outcome[verdict.name]
+
+
+async def _known_versions(
+    cursor: AsyncCursor[TupleRow], keys: Sequence[Key]
+) -> tuple[dict[Key, Version], dict[Key, list[Version]]]:
+    wanted = {"datastream_ids": [key[0] for key in keys], "phenomenon_times": [key[1] for key in keys]}
+    await cursor.execute(SQL["observation_lock_existing"], wanted)
+    stored = {(row[0], row[1]): Version(*row[2:]) for row in await cursor.fetchall()}
+    await cursor.execute(SQL["observation_superseded"], wanted)
+    superseded: dict[Key, list[Version]] = defaultdict(list)
+    for datastream_id, phenomenon_time, result, quality, received_at, result_time in await cursor.fetchall():
+        superseded[datastream_id, phenomenon_time].append(Version(result, quality, received_at, result_time))
+    return stored, superseded
+
+
+def _frame(columns: ObservationColumns, rows: NDArray[np.int64], outcomes: NDArray[np.int8]) -> ObservationFrame:
+    return ObservationFrame(
+        columns.datastream_id[rows],
+        columns.phenomenon_time[rows],
+        columns.result[rows],
+        columns.quality[rows],
+        outcomes[rows] == Outcome.CORRECTED,
+    )
+
+
+def micros_or_none(moment: datetime | None) -> int:
+    """The int64 column value of an optional time."""
+    return NO_TIME if moment is None else to_micros(moment)

@@ -1,0 +1,95 @@
+-- observation_stage_create --
+-- One per session; truncated by each COMMIT. ord is the row's place in the batch.
+CREATE TEMPORARY TABLE IF NOT EXISTS stage_observation (
+    ord             integer NOT NULL,
+    datastream_id   integer NOT NULL,
+    phenomenon_time timestamptz NOT NULL,
+    result          double precision NOT NULL,
+    quality         smallint NOT NULL,
+    received_at     timestamptz NOT NULL,
+    result_time     timestamptz
+) ON COMMIT DELETE ROWS;
+
+-- observation_stage_copy --
+COPY stage_observation (ord, datastream_id, phenomenon_time, result, quality, received_at, result_time)
+FROM STDIN (FORMAT binary);
+
+-- observation_insert --
+-- Inserts what is new and returns the places of rows whose key was there already: none, in the usual case. One probe of
+-- the primary key per row; the anti-join hashes the batch only. Rows come sorted by key, so two workers cannot deadlock.
+WITH inserted AS (
+    INSERT INTO observation (datastream_id, phenomenon_time, result, quality, received_at, result_time)
+    SELECT datastream_id, phenomenon_time, result, quality, received_at, result_time
+    FROM stage_observation
+    ON CONFLICT (datastream_id, phenomenon_time) DO NOTHING
+    RETURNING datastream_id, phenomenon_time
+)
+SELECT staged.ord
+FROM stage_observation AS staged
+WHERE NOT EXISTS (
+    SELECT
+    FROM inserted
+    WHERE inserted.datastream_id = staged.datastream_id
+      AND inserted.phenomenon_time = staged.phenomenon_time
+);
+
+-- observation_lock_existing --
+-- What stands under the keys that arrived again with another result; locked in key order until COMMIT.
+SELECT observation.datastream_id, observation.phenomenon_time, observation.result, observation.quality,
+       observation.received_at, observation.result_time
+FROM unnest(%(datastream_ids)s::integer[], %(phenomenon_times)s::timestamptz[]) AS again (datastream_id, phenomenon_time)
+JOIN observation USING (datastream_id, phenomenon_time)
+ORDER BY observation.datastream_id, observation.phenomenon_time
+FOR UPDATE OF observation;
+
+-- observation_differing --
+-- Places of staged rows that are another version than the one that stands: another result, or produced later.
+-- Called only when keys arrived again.
+SELECT staged.ord
+FROM stage_observation AS staged
+JOIN observation AS stored USING (datastream_id, phenomenon_time)
+WHERE staged.ord = ANY (%(places)s)
+  AND (stored.result <> staged.result
+       OR coalesce(staged.result_time, '-infinity') > coalesce(stored.result_time, '-infinity'));
+
+-- observation_superseded --
+-- Versions that another one took the place of already: they do not come back when they are delivered again.
+SELECT correction.datastream_id, correction.phenomenon_time, correction.result, correction.quality,
+       correction.received_at, correction.result_time
+FROM unnest(%(datastream_ids)s::integer[], %(phenomenon_times)s::timestamptz[]) AS again (datastream_id, phenomenon_time)
+JOIN observation_correction AS correction USING (datastream_id, phenomenon_time);
+
+-- observation_replace --
+UPDATE observation
+SET result = %(result)s,
+    quality = %(quality)s,
+    received_at = %(received_at)s,
+    result_time = %(result_time)s
+WHERE datastream_id = %(datastream_id)s
+  AND phenomenon_time = %(phenomenon_time)s;
+
+-- observation_keep_superseded --
+INSERT INTO observation_correction (datastream_id, phenomenon_time, result, quality, received_at, result_time)
+VALUES (%(datastream_id)s, %(phenomenon_time)s, %(result)s, %(quality)s, %(received_at)s, %(result_time)s);
+
+-- observation_batch_insert --
+-- The hand-off to the engine, in the transaction that stores the rows.
+INSERT INTO observation_batch (observations, frame)
+VALUES (%(observations)s, %(frame)s);
+
+-- observation_batch_notify --
+SELECT pg_notify('pulso_observation_batch', '');
+
+-- rejected_insert --
+-- A message the broker delivers again (DUP) after a crash keeps its packet identifier, so its fingerprint is known.
+INSERT INTO rejected_message (received_at, topic, payload, reason, detail, decoder, fingerprint)
+SELECT %(received_at)s, %(topic)s, %(payload)s, %(reason)s, %(detail)s, %(decoder)s, %(fingerprint)s
+WHERE NOT (
+    %(redelivered)s
+    AND EXISTS (
+        SELECT
+        FROM rejected_message
+        WHERE fingerprint = %(fingerprint)s
+          AND received_at > now() - interval '1 day'
+    )
+);
