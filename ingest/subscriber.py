@@ -1,23 +1,24 @@
 """The broker's side of ingest: the only module of this package that knows paho.
 
 Messages go to the inbox on paho's thread, untouched; they are acknowledged from the event loop after COMMIT. paho's
-receive path costs 50 to 60 µs a packet and is the bottleneck of the whole pipeline, so its thread does nothing else.
+receive path is the bottleneck of the whole pipeline, so nothing else is done on its thread.
 """
 
 import asyncio
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import structlog
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.buffered_socket import BufferedSocket
 from ingest.inbox import Inbox
 from ingest.message import RawMessage
 from pulso.settings import IngestSettings, MqttSettings
@@ -25,7 +26,37 @@ from pulso.settings import IngestSettings, MqttSettings
 log = structlog.get_logger()
 
 _UNSUPPORTED_VERSION = 0x84
+_PUBACK_SUCCESS = b"\x40\x02"  # packet type and remaining length; the packet identifier follows
 _RECONNECT_SECONDS = (1, 8)
+_PACKETS_PER_TURN = 500
+
+
+class _BatchClient(paho.Client):
+    """A paho client (2.x) that reads many packets per system call and acknowledges many with one write.
+
+    Profiled on the way of 40,000 messages: of 58 µs that paho spends on one, 33 are select and three reads of a few
+    bytes each, and `ack` adds a write and a wake-up per message from another thread. This class is the one place that
+    knows of paho's inside; it can go when paho reads and acknowledges in batches itself.
+    """
+
+    _buffered: BufferedSocket | None = None
+
+    def _create_socket(self) -> Any:
+        self._buffered = BufferedSocket(super()._create_socket())  # type: ignore[arg-type]
+        return self._buffered
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Handle the packets that have been read, a bounded number so that writing gets its turn."""
+        for _ in range(_PACKETS_PER_TURN):
+            code = super().loop_read(max_packets)
+            if code != MQTTErrorCode.MQTT_ERR_SUCCESS or self._buffered is None or not self._buffered.pending():
+                return code
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def acknowledge(self, mids: Sequence[int]) -> None:
+        """Queue the PUBACKs of a batch as one write: one that says success is four bytes."""
+        packets = b"".join(_PUBACK_SUCCESS + mid.to_bytes(2, "big") for mid in mids)
+        self._packet_queue(paho.PUBACK, packets, mids[-1], 1)
 
 
 class Subscriber:
@@ -67,10 +98,10 @@ class Subscriber:
 
     def acknowledge(self, messages: Iterable[RawMessage]) -> None:
         """Acknowledge stored messages. Those of an earlier connection are left: the broker sends them again."""
-        client, connection = self._client, self._connection
-        for message in messages:
-            if message.connection == connection:
-                client.ack(message.mid, message.qos)
+        connection = self._connection
+        mids = [message.mid for message in messages if message.connection == connection and message.qos]
+        if mids:
+            self._client.acknowledge(mids)
 
     async def leave(self) -> None:
         """Send what is still to be sent and disconnect; the session stays with the broker."""
@@ -81,9 +112,9 @@ class Subscriber:
         self._client.loop_stop()
         self.subscribed = False
 
-    def _connect(self) -> paho.Client:
+    def _connect(self) -> _BatchClient:
         is_five = self._protocol is MQTTProtocolVersion.MQTTv5
-        client = paho.Client(
+        client = _BatchClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.client_id,
             protocol=self._protocol,

@@ -82,7 +82,7 @@ COMMENT ON TABLE observation_correction IS 'versions of an observation that anot
 CREATE TABLE observation_batch (
     batch_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     transaction_id xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    stored_at      timestamptz NOT NULL DEFAULT now(),
+    stored_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     observations   integer NOT NULL,
     frame          bytea NOT NULL
 );

@@ -1,0 +1,166 @@
+-- reading_zones --
+SELECT zone_id, parent_id, kind, name, short_name, latitude, longitude
+FROM zone
+ORDER BY kind, zone_id;
+
+-- reading_things --
+-- Keyset paging by external id: every page costs the same. A city as `zone_id` stands for all its districts.
+SELECT thing.external_id, thing.family, thing.name, thing.zone_id, thing.latitude, thing.longitude,
+       extract(epoch FROM thing.expected_interval)::double precision, thing.state, thing.properties
+FROM thing
+LEFT JOIN zone USING (zone_id)
+WHERE thing.external_id > %(after)s
+  AND (%(external_id)s::text IS NULL OR thing.external_id = %(external_id)s)
+  AND (%(family)s::text IS NULL OR thing.family = %(family)s)
+  AND (%(zone_id)s::text IS NULL OR thing.zone_id = %(zone_id)s OR zone.parent_id = %(zone_id)s)
+ORDER BY thing.external_id
+LIMIT %(limit)s;
+
+-- reading_datastreams --
+-- The latest observation is one index probe per datastream of the page, however long the history.
+SELECT datastream.datastream_id, thing.external_id, datastream.observed_property, datastream.unit,
+       latest.phenomenon_time, latest.result, latest.quality
+FROM datastream
+JOIN thing USING (thing_id)
+LEFT JOIN LATERAL (
+    SELECT observation.phenomenon_time, observation.result, observation.quality
+    FROM observation
+    WHERE observation.datastream_id = datastream.datastream_id
+    ORDER BY observation.phenomenon_time DESC
+    LIMIT 1
+) AS latest ON true
+WHERE datastream.datastream_id > %(after)s
+  AND (%(datastream_id)s::integer IS NULL OR datastream.datastream_id = %(datastream_id)s)
+  AND (%(external_id)s::text IS NULL OR thing.external_id = %(external_id)s)
+  AND (%(observed_property)s::text IS NULL OR datastream.observed_property = %(observed_property)s)
+ORDER BY datastream.datastream_id
+LIMIT %(limit)s;
+
+-- reading_observations --
+-- Newest first within [start, end), along the primary key.
+SELECT phenomenon_time, result, quality, received_at, result_time
+FROM observation
+WHERE datastream_id = %(datastream_id)s
+  AND phenomenon_time >= coalesce(%(start)s::timestamptz, '-infinity')
+  AND phenomenon_time < coalesce(%(end)s::timestamptz, 'infinity')
+ORDER BY phenomenon_time DESC
+LIMIT %(limit)s;
+
+-- reading_kpi_values --
+-- The latest revision of each window, newest window first, window ends within [start, end).
+SELECT DISTINCT ON (window_end)
+       window_start, window_end, value, band, coverage, status, revision, observed_until, detail, version, known_at
+FROM kpi_value
+WHERE kpi_id = %(kpi_id)s
+  AND zone_id = %(zone_id)s
+  AND window_end >= coalesce(%(start)s::timestamptz, '-infinity')
+  AND window_end < coalesce(%(end)s::timestamptz, 'infinity')
+ORDER BY window_end DESC, revision DESC
+LIMIT %(limit)s;
+
+-- reading_shown_values --
+-- For every KPI and zone two index probes. `shown`: the newest window that has a value in its latest revision.
+-- `running`: the window that ended last, or the first to end if none has ended yet; its coverage says why nothing is shown.
+SELECT wanted.kpi_id, place.zone_id,
+       shown.window_end, shown.value, shown.band, shown.coverage, shown.status, shown.observed_until, shown.detail,
+       running.coverage, running.known_at
+FROM unnest(%(kpi_ids)s::text[], %(steps)s::interval[]) AS wanted (kpi_id, step)
+CROSS JOIN unnest(%(zone_ids)s::text[]) AS place (zone_id)
+LEFT JOIN LATERAL (
+    SELECT candidate.window_end, candidate.value, candidate.band, candidate.coverage, candidate.status,
+           candidate.observed_until, candidate.detail
+    FROM kpi_value AS candidate
+    WHERE candidate.kpi_id = wanted.kpi_id
+      AND candidate.zone_id = place.zone_id
+      AND candidate.window_end > %(now)s - interval '7 days'
+      AND candidate.value IS NOT NULL
+      AND NOT EXISTS (
+          SELECT FROM kpi_value AS later
+          WHERE later.kpi_id = candidate.kpi_id
+            AND later.zone_id = candidate.zone_id
+            AND later.window_end = candidate.window_end
+            AND later.revision > candidate.revision
+      )
+    ORDER BY candidate.window_end DESC
+    LIMIT 1
+) AS shown ON true
+LEFT JOIN LATERAL (
+    SELECT candidate.coverage, candidate.known_at
+    FROM kpi_value AS candidate
+    WHERE candidate.kpi_id = wanted.kpi_id
+      AND candidate.zone_id = place.zone_id
+      AND candidate.window_end > %(now)s - wanted.step
+    ORDER BY candidate.window_end, candidate.revision DESC
+    LIMIT 1
+) AS running ON true;
+
+-- reading_history --
+-- The latest revision of each window of one zone since `since`, for the sparklines.
+SELECT DISTINCT ON (wanted.kpi_id, kpi_value.window_end)
+       wanted.kpi_id, kpi_value.window_end, kpi_value.value
+FROM unnest(%(kpi_ids)s::text[], %(since)s::timestamptz[]) AS wanted (kpi_id, since)
+JOIN kpi_value ON kpi_value.kpi_id = wanted.kpi_id
+              AND kpi_value.zone_id = %(zone_id)s
+              AND kpi_value.window_end > wanted.since
+ORDER BY wanted.kpi_id, kpi_value.window_end, kpi_value.revision DESC;
+
+-- reading_band_since --
+-- Since when a KPI has been in one of `bands` without a break, looking back one day at most: the first window after the
+-- last one that was in another band. A window still open is known about before it ends.
+SELECT wanted.kpi_id, wanted.zone_id, first_bad.since
+FROM unnest(%(kpi_ids)s::text[], %(zone_ids)s::text[]) AS wanted (kpi_id, zone_id)
+LEFT JOIN LATERAL (
+    SELECT window_end
+    FROM kpi_value
+    WHERE kpi_id = wanted.kpi_id
+      AND zone_id = wanted.zone_id
+      AND window_end > %(now)s - interval '1 day'
+      AND value IS NOT NULL
+      AND band <> ALL (%(bands)s::text[])
+    ORDER BY window_end DESC
+    LIMIT 1
+) AS last_calm ON true
+LEFT JOIN LATERAL (
+    SELECT least(window_end, known_at) AS since
+    FROM kpi_value
+    WHERE kpi_id = wanted.kpi_id
+      AND zone_id = wanted.zone_id
+      AND window_end > coalesce(last_calm.window_end, %(now)s - interval '1 day')
+      AND band = ANY (%(bands)s::text[])
+    ORDER BY window_end
+    LIMIT 1
+) AS first_bad ON true;
+
+-- reading_activity --
+-- Per family: active things, how many were heard within twice their interval, observations of the minute that ended ten
+-- seconds ago (so that what is still on its way counts too), newest stamps. Two bounded index probes per datastream.
+SELECT thing.family,
+       count(DISTINCT thing.thing_id),
+       count(DISTINCT thing.thing_id) FILTER (WHERE latest.phenomenon_time > %(now)s - 2 * thing.expected_interval),
+       coalesce(sum(minute.observations), 0)::bigint,
+       max(latest.phenomenon_time),
+       max(latest.received_at),
+       max(thing.expected_interval)
+FROM thing
+LEFT JOIN datastream USING (thing_id)
+LEFT JOIN LATERAL (
+    SELECT phenomenon_time, received_at
+    FROM observation
+    WHERE observation.datastream_id = datastream.datastream_id
+      AND observation.phenomenon_time > %(now)s - interval '1 day'
+    ORDER BY phenomenon_time DESC
+    LIMIT 1
+) AS latest ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS observations
+    FROM observation
+    WHERE observation.datastream_id = datastream.datastream_id
+      AND observation.phenomenon_time > %(now)s - interval '70 seconds'
+      AND observation.phenomenon_time <= %(now)s - interval '10 seconds'
+) AS minute ON true
+WHERE thing.state = 'active'
+GROUP BY thing.family;
+
+-- reading_newest_batch --
+-- When the newest batch was stored; NULL once the engine has consumed and removed them all.
+SELECT (SELECT stored_at FROM observation_batch ORDER BY batch_id DESC LIMIT 1);
