@@ -5,6 +5,7 @@ receive path is the bottleneck of the whole pipeline, so nothing else is done on
 """
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,8 @@ _UNSUPPORTED_VERSION = 0x84
 _PUBACK_SUCCESS = b"\x40\x02"  # packet type and remaining length; the packet identifier follows
 _RECONNECT_SECONDS = (1, 8)
 _PACKETS_PER_TURN = 500
+_BROKER_VERSION = "$SYS/broker/version"
+_MOSQUITTO = re.compile(rb"mosquitto version (\d+)\.(\d+)\.(\d+).*")
 
 
 class _BatchClient(paho.Client):
@@ -81,7 +84,8 @@ class Subscriber:
         self._loop = asyncio.get_running_loop()
         self._refused = asyncio.Event()
         self._connection = 0
-        self.subscribed = False
+        self._session_began = self.subscribed = False
+        self._shared = True
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client = self._connect()
 
@@ -91,8 +95,7 @@ class Subscriber:
             await self._refused.wait()
             self._refused.clear()
             await asyncio.to_thread(self._hang_up)
-            is_five = self._protocol is MQTTProtocolVersion.MQTTv5
-            self._protocol = MQTTProtocolVersion.MQTTv311 if is_five else MQTTProtocolVersion.MQTTv5
+            self._protocol = MQTTProtocolVersion.MQTTv311 if self._is_five else MQTTProtocolVersion.MQTTv5
             log.warning("mqtt_version_changed", to=self._protocol.name)
             self._client = self._connect()
 
@@ -113,12 +116,11 @@ class Subscriber:
         self.subscribed = False
 
     def _connect(self) -> _BatchClient:
-        is_five = self._protocol is MQTTProtocolVersion.MQTTv5
         client = _BatchClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._settings.client_id,
             protocol=self._protocol,
-            clean_session=None if is_five else False,
+            clean_session=None if self._is_five else False,
             manual_ack=True,
         )
         if self._mqtt.username:
@@ -127,10 +129,13 @@ class Subscriber:
         if self._mqtt.tls:
             client.tls_set_context(ssl.create_default_context(cafile=self._mqtt.ca_file))
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.reconnect_delay_set(*_RECONNECT_SECONDS)
-        session: dict[str, Any] = {"clean_start": False, "properties": self._connect_properties()} if is_five else {}
+        session: dict[str, Any] = {}
+        if self._is_five:
+            session = {"clean_start": False, "properties": self._connect_properties()}
         client.connect_async(self._mqtt.host, self._mqtt.port, self._mqtt.keep_alive, **session)
         client.loop_start()
         return client
@@ -155,32 +160,51 @@ class Subscriber:
                 self._loop.call_soon_threadsafe(self._refused.set)
             return
         self._connection += 1
-        is_five = self._protocol is MQTTProtocolVersion.MQTTv5
-        filters = self._filters()
-        client.subscribe(
-            [(name, SubscribeOptions(qos=1)) for name in filters] if is_five else [(name, 1) for name in filters]
-        )
-        self.subscribed = True
-        log.info(
-            "broker_connected",
-            protocol=self._protocol.name,
-            session_present=flags.session_present,
-            filters=self._filters(),
-        )
+        self._session_began = True
+        log.info("broker_connected", protocol=self._protocol.name, session_present=flags.session_present)
+        if not self._is_five:
+            client.subscribe([(name, 1) for name in self._settings.topic_filters])
+            return
+        self._subscribe(client)
+        if self._shared:
+            client.message_callback_add(_BROKER_VERSION, self._on_broker_version)
+            client.subscribe(_BROKER_VERSION)
 
-    def _filters(self) -> list[str]:
-        if self._protocol is not MQTTProtocolVersion.MQTTv5:
-            return list(self._settings.topic_filters)
+    @property
+    def _is_five(self) -> bool:
+        return self._protocol is MQTTProtocolVersion.MQTTv5
+
+    def _subscribe(self, client: paho.Client) -> None:
+        filters = self._shared_filters() if self._shared else self._settings.topic_filters
         # A shared subscription never gets retained messages, so descriptions of things are asked for beside it.
-        shared = [f"$share/{self._settings.share_group}/{name}" for name in self._settings.topic_filters]
-        return [*shared, *self._retained_filters]
+        client.subscribe([(name, SubscribeOptions(qos=1)) for name in (*filters, *self._retained_filters)])
+
+    def _shared_filters(self) -> list[str]:
+        return [f"$share/{self._settings.share_group}/{name}" for name in self._settings.topic_filters]
+
+    def _on_subscribe(self, _client: paho.Client, *_: object) -> None:
+        self.subscribed = True
+
+    def _on_broker_version(self, client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        """Do without sharing on a Mosquitto before 2.0.12: it forgets shared subscriptions when it restarts.
+
+        What is published between its restart and our return would be lost, so the plain filter is asked for first
+        and the shared one given up then. With several workers each gets everything, and the key absorbs it.
+        """
+        client.message_callback_remove(_BROKER_VERSION)  # a filtered callback costs on every other message too
+        version = _MOSQUITTO.fullmatch(bytes(message.payload))
+        if version and tuple(map(int, version.groups())) < (2, 0, 12):
+            log.warning("shared_subscription_given_up", broker=message.payload.decode(), fixed_in="2.0.12")
+            self._shared = False
+            self._subscribe(client)
+            client.unsubscribe(self._shared_filters())
 
     def _on_disconnect(
         self, _client: paho.Client, _userdata: object, _flags: object, reason: ReasonCode, _properties: object
     ) -> None:
-        if not self.subscribed:  # closed before the session began: amqtt's answer to MQTT 5
+        if not self._session_began:  # closed before: amqtt's answer to MQTT 5
             self._loop.call_soon_threadsafe(self._refused.set)
-        self.subscribed = False
+        self._session_began = self.subscribed = False
         log.info("broker_disconnected", reason=str(reason))
 
     def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:

@@ -6,8 +6,8 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from pulso.errors import ConfigurationError
 
@@ -58,6 +58,14 @@ class MqttSettings(BaseSettings):
         return self
 
 
+class HomeSettings(BaseSettings):
+    """Where a one-command run keeps its state."""
+
+    model_config = _config("PULSO_")
+
+    home: Path = Field(Path(".pulso"), description="Directory of the embedded database and broker, logs and truth.")
+
+
 class CitySettings(BaseSettings):
     """The city pack."""
 
@@ -87,8 +95,8 @@ class IngestSettings(BaseSettings):
         description="MQTT client id; one per worker, kept over restarts.",
     )
     share_group: str = Field("pulso", pattern=r"^[^/+#\s]+$", description="Group of the shared subscription.")
-    topic_filters: tuple[str, ...] = Field(
-        ("pulso/v1/#",), min_length=1, description="MQTT topic filters, as a JSON list."
+    topic_filters: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("pulso/v1/#",), min_length=1, description="MQTT topic filters, separated by commas."
     )
     in_flight: int = Field(
         20_000, ge=1, le=65_535, description="MQTT 5 Receive Maximum: unacknowledged messages at one time."
@@ -102,11 +110,24 @@ class IngestSettings(BaseSettings):
     )
     max_ahead: Seconds = Field(300.0, description="Largest lead of a phenomenon time over our clock, in seconds.")
 
+    @field_validator("topic_filters", mode="before")
+    @classmethod
+    def _split_at_commas(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("topic_filters")
+    @classmethod
+    def _filters_are_filters(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if "#" in name[:-1] or any("+" in level and level != "+" for level in name.split("/")):
+                raise ValueError(f"{name!r} is no MQTT topic filter: # stands alone at its end, + for a whole level")
+        return value
+
     @model_validator(mode="after")
     def _batch_fits_in_flight(self) -> "IngestSettings":
         if self.batch_messages > self.in_flight:
             raise ValueError(
-                f"batch_messages ({self.batch_messages}) is larger than in_flight ({self.in_flight}): such a batch never fills"
+                f"batch_messages ({self.batch_messages}) exceeds in_flight ({self.in_flight}): it never fills"
             )
         return self
 
@@ -157,8 +178,6 @@ def load(*groups: type[BaseSettings], **overrides: dict[str, Any]) -> tuple[Any,
             built.append(group(**given))
         except ValidationError as error:
             faults += _faults(error, group)
-        except SettingsError as error:  # text that is not the JSON a list needs
-            faults.append(f"{group.model_config['env_prefix']}*: {error}")
     if faults:
         raise ConfigurationError("the settings are not usable:", faults=faults)
     return tuple(built)

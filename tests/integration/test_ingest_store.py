@@ -1,0 +1,166 @@
+"""Storing twice is storing once, on every kind of database."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from pulso import frame
+from pulso.db import Database, open_database
+from pulso.db.observations import NO_TIME, ObservationColumns, ObservationStore, Outcome, RejectedMessage
+from pulso.errors import StorageError
+from pulso.model import to_micros
+from tests.support.databases import TestDatabase
+
+pytestmark = pytest.mark.all_databases
+
+NOON = to_micros(datetime(2026, 11, 22, 18, tzinfo=UTC))
+SECOND = 1_000_000
+
+
+@pytest.fixture
+async def opened(database: TestDatabase) -> AsyncIterator[Database]:
+    opened = await open_database(database.settings)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def store(opened: Database) -> ObservationStore:
+    return ObservationStore(opened)
+
+
+def columns(*rows: tuple[int, int, float] | tuple[int, int, float, int]) -> ObservationColumns:
+    """Rows of (datastream, seconds after noon, result[, result time in seconds after noon])."""
+    produced = [NOON + row[3] * SECOND if len(row) == 4 else NO_TIME for row in rows]
+    return ObservationColumns(
+        np.array([row[0] for row in rows], np.int32),
+        np.array([NOON + row[1] * SECOND for row in rows], np.int64),
+        np.array([row[2] for row in rows], np.float64),
+        np.full(len(rows), 2, np.int16),
+        np.full(len(rows), NOON + 3600 * SECOND, np.int64),
+        np.array(produced, np.int64),
+    )
+
+
+def stored(database: TestDatabase) -> list[tuple[object, ...]]:
+    return database.query(
+        "SELECT datastream_id, extract(epoch FROM phenomenon_time - '2026-11-22T18:00Z')::int, result"
+        " FROM observation ORDER BY 1, 2"
+    )
+
+
+def handed_on(database: TestDatabase) -> list[tuple[int, int, float, bool]]:
+    rows = []
+    for (data,) in database.query("SELECT frame FROM observation_batch ORDER BY batch_id"):
+        assert isinstance(data, bytes)
+        batch = frame.decode(data)
+        times = (batch.phenomenon_time - NOON) // SECOND
+        listed = (batch.datastream_id, times, batch.result, batch.corrects)
+        rows += sorted(zip(*(column.tolist() for column in listed), strict=True))
+    return rows
+
+
+async def test_new_observations_are_stored_and_handed_on(store: ObservationStore, database: TestDatabase) -> None:
+    outcomes = await store.store(columns((2, 0, 1.5), (1, 60, 2.5), (1, 0, 3.5, 5)))
+
+    assert set(outcomes.tolist()) == {Outcome.INSERTED}
+    assert stored(database) == [(1, 0, 3.5), (1, 60, 2.5), (2, 0, 1.5)]
+    assert handed_on(database) == [(1, 0, 3.5, False), (1, 60, 2.5, False), (2, 0, 1.5, False)]
+
+
+async def test_storing_again_changes_nothing_and_hands_nothing_on(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    batch = columns((1, 0, 1.0), (1, 60, 2.0), (1, 0, 1.0))
+    await store.store(batch)
+    outcomes = await store.store(batch)
+
+    assert set(outcomes.tolist()) == {Outcome.DUPLICATE}
+    assert stored(database) == [(1, 0, 1.0), (1, 60, 2.0)]
+    assert len(handed_on(database)) == 2
+    assert database.query("SELECT count(*) FROM observation_correction") == [(0,)]
+
+
+async def test_another_result_for_a_key_replaces_it_and_the_old_one_is_kept(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    await store.store(columns((1, 0, 1.0), (1, 60, 9.0)))
+    outcomes = await store.store(columns((1, 0, 5.0), (1, 120, 7.0)))
+
+    assert outcomes.tolist() == [Outcome.CORRECTED, Outcome.INSERTED]
+    assert stored(database) == [(1, 0, 5.0), (1, 60, 9.0), (1, 120, 7.0)]
+    assert database.query("SELECT result FROM observation_correction") == [(1.0,)]
+    assert handed_on(database)[2:] == [(1, 0, 5.0, True), (1, 120, 7.0, False)]
+
+
+async def test_a_message_delivered_again_after_its_correction_does_not_bring_the_old_result_back(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    await store.store(columns((1, 0, 1.0)))
+    await store.store(columns((1, 0, 2.0)))
+    outcomes = await store.store(columns((1, 0, 1.0)))
+
+    assert outcomes.tolist() == [Outcome.DUPLICATE]
+    assert stored(database) == [(1, 0, 2.0)]
+
+
+async def test_a_result_produced_earlier_is_kept_but_does_not_stand(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    await store.store(columns((1, 0, 2.0, 20)))
+    outcomes = await store.store(columns((1, 0, 1.0, 10)))
+
+    assert outcomes.tolist() == [Outcome.SUPERSEDED]
+    assert stored(database) == [(1, 0, 2.0)]
+    assert database.query("SELECT result FROM observation_correction") == [(1.0,)]
+
+
+async def test_correction_within_one_batch_follows_the_order_of_arrival(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    outcomes = await store.store(columns((1, 0, 1.0), (1, 0, 2.0), (1, 0, 1.0), (1, 0, 2.0)))
+
+    assert outcomes.tolist() == [Outcome.INSERTED, Outcome.CORRECTED, Outcome.DUPLICATE, Outcome.DUPLICATE]
+    assert stored(database) == [(1, 0, 2.0)]
+
+
+async def test_all_of_a_batch_or_none_of_it(store: ObservationStore, database: TestDatabase) -> None:
+    """A batch that fails half-way leaves neither observations nor the hand-off, and the store works on."""
+    poisoned = RejectedMessage(datetime.now(UTC), "a\x00b", b"", "empty", "", None, b"", redelivered=False)
+    with pytest.raises(StorageError):
+        await store.store(columns((1, 0, 1.0)), [poisoned])
+
+    assert stored(database) == []
+    assert handed_on(database) == []
+    await store.store(columns((1, 0, 1.0)))
+    assert stored(database) == [(1, 0, 1.0)]
+
+
+async def test_two_workers_storing_the_same_batches_store_them_once(opened: Database, database: TestDatabase) -> None:
+    import asyncio
+
+    batch = columns(*((stream, second, float(second)) for stream in range(1, 21) for second in range(50)))
+    stores = [ObservationStore(opened) for _ in range(4)]
+    outcomes = await asyncio.gather(*(store.store(batch) for store in stores))
+
+    assert sum(int((each == Outcome.INSERTED).sum()) for each in outcomes) == 1000
+    assert len(stored(database)) == 1000
+    assert len(handed_on(database)) == 1000
+
+
+async def test_rejected_message_that_is_delivered_again_is_kept_once(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    message = RejectedMessage(
+        datetime.now(UTC), "t", b"\xff", "malformed", "x", "pulso_json", b"print", redelivered=False
+    )
+    none = columns()
+    await store.store(none, [message, message])  # two messages that happen to be alike
+    await store.store(none, [message._replace(redelivered=True)] * 2)
+
+    assert (
+        database.query("SELECT topic, payload, reason, decoder FROM rejected_message")
+        == [("t", b"\xff", "malformed", "pulso_json")] * 2
+    )

@@ -1,0 +1,79 @@
+"""The direction of imports, read from the source: what the layout promises stays true."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("ingest", "kpi_engine", "dashboard", "sensors_sim")
+ALLOWED_BETWEEN_PACKAGES = {("dashboard", "kpi_engine.catalogue")}
+ALLOWED_LIBRARIES = {
+    "paho": ("ingest/subscriber.py", "sensors_sim/publish.py"),
+    "psycopg": ("pulso/db/",),
+    "psycopg_pool": ("pulso/db/",),
+    "dash": ("dashboard/",),
+    "plotly": ("dashboard/",),
+}
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Full names of the modules a file imports, also inside functions."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module, _, level) if module and not level:
+                yield module
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_no_other_package_but_pulso(package: str) -> None:
+    forbidden = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in sources(package)
+        for name in imports(file)
+        if (other := name.split(".")[0]) in PACKAGES
+        and other != package
+        and not any(package == who and name.startswith(what) for who, what in ALLOWED_BETWEEN_PACKAGES)
+    ]
+    assert forbidden == []
+
+
+def test_pulso_imports_none_of_the_packages() -> None:
+    forbidden = [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in sources("pulso")
+        for name in imports(file)
+        if name.split(".")[0] in PACKAGES
+    ]
+    assert forbidden == []
+
+
+@pytest.mark.parametrize("library", ALLOWED_LIBRARIES)
+def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
+    forbidden = [
+        str(file.relative_to(ROOT))
+        for package in ("pulso", *PACKAGES)
+        for file in sources(package)
+        if library in {name.split(".")[0] for name in imports(file)}
+        and not str(file.relative_to(ROOT)).startswith(ALLOWED_LIBRARIES[library])
+    ]
+    assert forbidden == []
+
+
+def test_the_environment_is_read_in_the_command_alone() -> None:
+    """Settings are built once and passed down."""
+    readers = {
+        str(file.relative_to(ROOT))
+        for package in ("pulso", *PACKAGES)
+        for file in sources(package)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("os.environ", "os.getenv")
+    }
+    assert readers <= {"pulso/cli.py"}
