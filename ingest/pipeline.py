@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ingest import metrics
 from ingest.inbox import Inbox
 from ingest.message import RawMessage
-from ingest.translate import Translator, Understood, columns_of
+from ingest.translate import Translator, Understood
 from pulso.db.observations import ObservationStore, Outcome
 from pulso.db.things import ThingRepository
 from pulso.errors import StorageError
@@ -67,7 +67,7 @@ class Pipeline:
             await self._until_stored(lambda: self._register(understood), stop)
             self._translator.resolve(batch, understood)
         rejected = list(understood.rejected.values())
-        columns = columns_of(understood.rows)
+        columns = understood.rows.columns()
         outcomes = await self._until_stored(lambda: self._store.store(columns, rejected), stop)
         self._broker.acknowledge(batch)
         metrics.LAST_COMMIT.set(time.time())
@@ -103,11 +103,8 @@ class Pipeline:
 
 def _count(batch: Sequence[RawMessage], understood: Understood, outcomes: NDArray[np.int8]) -> None:
     """Book the batch: each message once, each observation once."""
-    changed = {
-        row.message
-        for row, outcome in zip(understood.rows, outcomes.tolist(), strict=True)
-        if outcome != Outcome.DUPLICATE
-    }
+    places = zip(understood.rows.message, outcomes.tolist(), strict=True)
+    changed = {place for place, outcome in places if outcome != Outcome.DUPLICATE}
     stored = len(changed | understood.described.keys())
     rejected = len(understood.rejected)
     metrics.SETTLED.labels("stored").inc(stored)
