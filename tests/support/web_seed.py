@@ -23,9 +23,17 @@ _THINGS = {"traffic": (10, 60, "speed", "km/h"), "waste": (8, 300, "fill_level",
            "energy": (6, 60, "voltage", "V"), "air": (3, 60, "pm2_5", "ug/m3")}  # fmt: skip
 
 # Middle of the city's values and their swing, by KPI; anything else is 50 +- 10.
-_LEVELS = {"traffic_mean_speed": (21.0, 3.0), "traffic_travel_time_index": (1.42, 0.2), "waste_overflow_rate": (4.4, 1.4),
-           "waste_mean_fill": (56.0, 7.0), "energy_demand": (1284.0, 90.0), "energy_voltage_compliance": (98.6, 0.7),
-           "air_nom172": (3.0, 0.4), "air_pm25_12h": (31.0, 8.0), "air_pm25_hourly": (24.0, 8.0)}  # fmt: skip
+_LEVELS = {
+    "traffic_mean_speed": (21.0, 3.0),
+    "traffic_travel_time_index": (1.42, 0.2),
+    "waste_overflow_rate": (4.4, 1.4),
+    "waste_mean_fill": (56.0, 7.0),
+    "energy_demand": (1284.0, 90.0),
+    "energy_voltage_compliance": (98.6, 0.7),
+    "air_nom172": (3.0, 0.4),
+    "air_pm25_12h": (31.0, 8.0),
+    "air_pm25_hourly": (24.0, 8.0),
+}
 
 
 @dataclass(frozen=True)
@@ -59,10 +67,15 @@ class WebSeed:
         with self.connect() as connection:
             connection.cursor().executemany(
                 "INSERT INTO zone VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (zone_id) DO NOTHING",
-                [(z.zone_id, z.parent_id, z.kind, z.name, z.short_name, z.latitude, z.longitude) for z in self.pack.zones],
+                [
+                    (z.zone_id, z.parent_id, z.kind, z.name, z.short_name, z.latitude, z.longitude)
+                    for z in self.pack.zones
+                ],
             )
 
-    def thing(self, external_id: str, family: str, zone: str, prop: str, unit: str, interval: int = 60, name: str = "") -> int:
+    def thing(
+        self, external_id: str, family: str, zone: str, *, prop: str, unit: str, interval: int = 60, name: str = ""
+    ) -> int:
         """A thing with one datastream; returns the datastream's id."""
         with self.connect() as connection:
             (thing_id,) = connection.execute(
@@ -71,7 +84,8 @@ class WebSeed:
                 (external_id, family, name, zone, interval),
             ).fetchone() or (0,)
             (datastream_id,) = connection.execute(
-                "INSERT INTO datastream (thing_id, observed_property, unit) VALUES (%s, %s, %s) RETURNING datastream_id",
+                "INSERT INTO datastream (thing_id, observed_property, unit) VALUES (%s, %s, %s)"
+                " RETURNING datastream_id",
                 (thing_id, prop, unit),
             ).fetchone() or (0,)
             return int(datastream_id)
@@ -89,8 +103,9 @@ class WebSeed:
         """KPI values, and the notification that follows them."""
         with self.connect() as connection, connection.cursor() as cursor:
             cursor.executemany(
-                "INSERT INTO kpi_value (kpi_id, zone_id, window_start, window_end, revision, value, band, coverage, status,"
-                " observed_until, detail, version, known_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'seed', now())"
+                "INSERT INTO kpi_value (kpi_id, zone_id, window_start, window_end, revision, value, band, coverage,"
+                " status, observed_until, detail, version, known_at)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'seed', now())"
                 " ON CONFLICT (kpi_id, zone_id, window_end, revision) DO UPDATE SET value = excluded.value,"
                 " band = excluded.band, coverage = excluded.coverage, status = excluded.status,"
                 " observed_until = excluded.observed_until, detail = excluded.detail, known_at = now()",
@@ -109,14 +124,29 @@ class WebSeed:
     def city(self, now: datetime) -> None:
         """Everything: zones, 432 things, the last observations, two hours of values with a few things wrong."""
         self.zones()
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.executemany(
+                "WITH made AS (INSERT INTO thing (external_id, family, zone_id, expected_interval)"
+                " VALUES (%(id)s, %(family)s, %(zone)s, make_interval(secs => %(interval)s)) RETURNING thing_id),"
+                " stream AS (INSERT INTO datastream (thing_id, observed_property, unit)"
+                " SELECT thing_id, %(property)s, %(unit)s FROM made RETURNING datastream_id)"
+                " INSERT INTO observation SELECT datastream_id, %(seen)s, 20, 2, %(seen)s, NULL FROM stream",
+                list(self._things(now)),
+            )
+            cursor.execute("DELETE FROM observation USING datastream, thing WHERE observation.datastream_id ="
+                           " datastream.datastream_id AND datastream.thing_id = thing.thing_id"
+                           " AND family = 'air' AND zone_id = 'tlahuac'")  # fmt: skip
+            cursor.execute("INSERT INTO observation_batch (observations, frame) VALUES (432, '')")
+        self.history(now)
+        self.present(now)
+
+    def _things(self, now: datetime) -> Iterator[dict[str, object]]:
         for family, (count, interval, prop, unit) in _THINGS.items():
             for zone in self.pack.districts:
                 for number in range(count):
-                    stream = self.thing(f"cdmx-{family}-{zone.zone_id}-{number:02}", family, zone.zone_id, prop, unit, interval)
-                    if not (family == "air" and zone.zone_id == "tlahuac"):
-                        self.observations(stream, [(now - timedelta(seconds=number * 5 + k * interval), 20.0 + k) for k in range(4)])
-        self.history(now)
-        self.present(now)
+                    yield {"id": f"cdmx-{family}-{zone.zone_id}-{number:02}", "family": family, "zone": zone.zone_id,
+                           "interval": interval, "property": prop, "unit": unit,
+                           "seen": now - timedelta(seconds=number * 5)}  # fmt: skip
 
     def history(self, now: datetime) -> None:
         """Final values of the city's sparklines, and of the districts' last half hour."""
@@ -153,7 +183,9 @@ class WebSeed:
                 rows += self._value(definition, zone.zone_id, end, "provisional", now - timedelta(seconds=2))
         self.values(rows)
 
-    def _value(self, definition: KpiDefinition, zone: str, end: datetime, status: str, seen: datetime) -> Iterator[Value]:
+    def _value(
+        self, definition: KpiDefinition, zone: str, end: datetime, status: str, seen: datetime
+    ) -> Iterator[Value]:
         middle, swing = _LEVELS.get(definition.id, (50.0, 10.0))
         phase = sum(map(ord, zone + definition.id)) % 100
         wave = math.sin(end.timestamp() / 2400 + phase) + 0.35 * math.sin(end.timestamp() / 400 + phase * 3)
@@ -175,7 +207,9 @@ class WebSeed:
         detail: dict[str, object] = {"pollutants": ["PM2.5"]} if definition.id == "air_nom172" else {}
         if definition.id == "waste_overflow_rate" and city and end > seen - timedelta(minutes=11):
             return
-        yield Value(definition.id, zone, max(0.0, value), end, None, 0.9 + phase / 1000, status, min(end, seen), 0, detail)
+        yield Value(
+            definition.id, zone, max(0.0, value), end, None, 0.9 + phase / 1000, status, min(end, seen), 0, detail
+        )
 
 
 def _floor(moment: datetime, step: timedelta) -> datetime:

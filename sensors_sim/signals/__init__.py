@@ -1,0 +1,1 @@
+"""What the sensors of each family would measure: pure functions over arrays of sites and times."""
