@@ -19,7 +19,7 @@ from pulso.db import open_database
 from pulso.db.session import exclusive_session, reading_session
 from pulso.db.things import ThingRepository
 from pulso.frame import ObservationFrame, encode
-from pulso.model import Quality, to_micros
+from pulso.model import Quality, Window, to_micros
 from pulso.settings import EngineSettings
 from tests.support.databases import TestDatabase
 
@@ -157,12 +157,12 @@ async def drain(engine: Engine) -> None:
         pass
 
 
-async def recomputed(database: TestDatabase, first: datetime, last: datetime) -> Comparison:
+async def recomputed(database: TestDatabase, period: Window) -> Comparison:
     """Stored values beside a recompute from the raw observations."""
     pool = await open_database(database.settings)
     try:
         async with reading_session(pool) as session, session.transaction() as transaction:
             roster = await read_roster(database)
-            return await compare(transaction, load_catalogue(load_pack("cdmx")), roster, first, last)
+            return await compare(transaction, load_catalogue(load_pack("cdmx")), roster, period)
     finally:
         await pool.close()
