@@ -30,7 +30,13 @@ class ObservationFrame:
         return len(self.datastream_id)
 
 
-_DTYPES = {"datastream_id": "<i4", "phenomenon_time": "<i8", "result": "<f8", "quality": "<i2", "corrects": "|b1"}
+_DTYPES = {
+    "datastream_id": "<i4",
+    "phenomenon_time": "<i8",
+    "result": "<f8",
+    "quality": "<i2",
+    "corrects": "|b1",
+}
 
 
 class _Wire(msgspec.Struct, array_like=True):

@@ -1,5 +1,6 @@
 """The values all packages speak of. Words follow OGC SensorThings; see docs/glossary.md."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -118,3 +119,25 @@ class Window:
     def length(self) -> timedelta:
         """Duration of the window."""
         return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class KpiValue:
+    """One value of one KPI for one zone and window, in the unit of its definition.
+
+    `value` is None below the definition's minimum coverage, or where the formula has nothing to divide by;
+    `coverage` is the present share of the expected inputs over the whole window; `observed_until` the phenomenon
+    time of the newest observation that counted; `detail` what the formula adds, for instance the responsible pollutant.
+    """
+
+    kpi_id: KpiId
+    zone_id: ZoneId
+    window: Window
+    value: float | None
+    band: BandState | None
+    coverage: float
+    status: KpiStatus
+    revision: int
+    observed_until: datetime | None
+    version: str
+    detail: Mapping[str, object] = field(default_factory=dict)

@@ -59,7 +59,9 @@ CANONICAL_UNITS = MappingProxyType(
 
 DISPLAY = MappingProxyType({"1": "", "ug/m3": "µg/m³", "Cel": "°C"})
 
-_SPELLINGS = MappingProxyType({"µg/m³": "ug/m3", "μg/m³": "ug/m3", "ug/m³": "ug/m3", "µg/m3": "ug/m3", "°C": "Cel", "": "1"})
+_SPELLINGS = MappingProxyType(
+    {"µg/m³": "ug/m3", "μg/m³": "ug/m3", "ug/m³": "ug/m3", "µg/m3": "ug/m3", "°C": "Cel", "": "1"}
+)
 
 
 @cache

@@ -46,22 +46,14 @@ class Grain(StrEnum):
     CITY = "city"
 
 
-class Aggregate(StrEnum):
-    """What a formula asks of one datastream's panes over the window."""
-
-    MEAN = "mean"
-    SUM = "sum"
-    LAST = "last"
-    MAX = "max"
-    INCREASE = "increase"
-    HOURLY_MEANS = "hourly_means"
-
-
 class KpiInput(_Table):
-    """One input: the datastreams of `property`, reduced by `aggregate`."""
+    """One input: the datastreams of `property`, in `unit` (UCUM; the property's default unit if not given).
+
+    What a formula takes of their panes (sum, last, increase ...) is the formula's own affair.
+    """
 
     property: str
-    aggregate: Aggregate = Aggregate.MEAN
+    unit: str | None = None
 
 
 class Band(_Table):
@@ -103,11 +95,15 @@ class WindowShape(_Table):
 
     @model_validator(mode="after")
     def _possible(self) -> "WindowShape":
-        minute = timedelta(minutes=1)
+        minute, hour = timedelta(minutes=1), timedelta(hours=1)
         if not self.length >= self.step >= minute:
             raise ValueError(f"window step {self.step} has to lie between one minute and the length {self.length}")
+        if hour % self.step:
+            raise ValueError(f"window step {self.step} has to divide the hour, or windows leave the local clock")
         if self.length % self.step or self.step % minute:
-            raise ValueError(f"window length {self.length} has to be a multiple of step {self.step}, both in whole minutes")
+            raise ValueError(
+                f"window length {self.length} has to be a multiple of step {self.step}, both in whole minutes"
+            )
         return self
 
 

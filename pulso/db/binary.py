@@ -5,6 +5,7 @@ length and big-endian bytes, then a trailer. With every column NOT NULL and of f
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _POSTGRES_EPOCH = 946_684_800_000_000  # 2000-01-01 UTC, microseconds since 1970
 
-Column = NDArray[np.int64] | NDArray[np.float64]
+Column = NDArray[Any]
 
 _TYPES = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "float8": ">f8", "timestamptz": ">i8"}
 
@@ -39,7 +40,7 @@ def encode_rows(columns: Sequence[tuple[str, str]], values: Mapping[str, Column]
 
 
 def decode_rows(columns: Sequence[tuple[str, str]], data: bytes) -> dict[str, Column]:
-    """Columns of what COPY ... TO STDOUT (FORMAT BINARY) sent; integers as int64. Raises StorageError for other rows."""
+    """Columns that COPY ... TO STDOUT (FORMAT BINARY) sent; integers as int64. Raises StorageError for other rows."""
     record = _record(columns)
     body = len(data) - len(_HEADER) - len(_TRAILER)
     if body % record.itemsize:

@@ -74,7 +74,7 @@ async def open_database(settings: DatabaseSettings, *, wait: float = 30.0) -> Da
         await pool.open(wait=True, timeout=wait)
     except PoolTimeout as error:
         await pool.close()
-        raise StorageError(f"no database within {wait:g} s: {_last_failure(where)}") from error
+        raise StorageError(f"no database within {wait:g} s: {await asyncio.to_thread(_last_failure, where)}") from error
     return Database(pool, where)
 
 

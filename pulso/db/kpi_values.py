@@ -24,7 +24,9 @@ class FinalityLimit:
     until: datetime
 
 
-async def record_definitions(transaction: Transaction, definitions: Iterable[tuple[KpiId, str, dict[str, Any]]]) -> None:
+async def record_definitions(
+    transaction: Transaction, definitions: Iterable[tuple[KpiId, str, dict[str, Any]]]
+) -> None:
     """Keep (id, version, document) of every definition in use, so that old values can be explained."""
     async with transaction.cursor() as cursor:
         await cursor.executemany(

@@ -73,12 +73,26 @@ async def load_pane_range(
     return _panes(await _copy_out(transaction, f"rollup_{rollup}_range", parameters))
 
 
+async def load_recent_panes(transaction: Transaction, rollup: Rollup, first: int, end: int) -> Panes:
+    """The panes of every datastream that start within [first, end), in minutes since 1970 UTC."""
+    return _panes(await _copy_out(transaction, f"rollup_{rollup}_recent", {"first": first * 60, "end": end * 60}))
+
+
+async def delete_panes(
+    transaction: Transaction, rollup: Rollup, datastream_id: NDArray[np.int64], start: NDArray[np.int64]
+) -> None:
+    """Delete the panes of these keys. `start` in minutes since 1970 UTC."""
+    if len(datastream_id):
+        await _stage_keys(transaction, datastream_id, start)
+        await transaction.execute(SQL[f"rollup_{rollup}_delete_staged"])
+
+
 async def load_observations_of(
     transaction: Transaction, datastream_id: NDArray[np.int64], minute: NDArray[np.int64]
 ) -> Observations:
     """The stored observations of these (datastream, minute) keys, whatever their quality."""
     await _stage_keys(transaction, datastream_id, minute)
-    return Observations(**decode_rows(_OBSERVATION, await _copy_out(transaction, "observations_by_minute")))  # type: ignore[arg-type]
+    return Observations(**decode_rows(_OBSERVATION, await _copy_out(transaction, "observations_by_minute")))
 
 
 async def load_observation_range(
@@ -86,14 +100,14 @@ async def load_observation_range(
 ) -> Observations:
     """The stored observations of these datastreams within [first, end), in minutes since 1970 UTC."""
     parameters = {"ids": datastream_id.tolist(), "first": first * 60, "end": end * 60}
-    return Observations(**decode_rows(_OBSERVATION, await _copy_out(transaction, "observations_range", parameters)))  # type: ignore[arg-type]
+    return Observations(**decode_rows(_OBSERVATION, await _copy_out(transaction, "observations_range", parameters)))
 
 
-async def load_newest(transaction: Transaction) -> dict[int, int]:
-    """Per datastream the phenomenon time of its newest observation that counts, microseconds since 1970 UTC."""
+async def load_newest(transaction: Transaction) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Each datastream and the time of its newest observation that counts, microseconds since 1970 UTC."""
     columns = [("datastream_id", "int4"), ("last_time", "timestamptz")]
     newest = decode_rows(columns, await _copy_out(transaction, "rollup_newest"))
-    return dict(zip(newest["datastream_id"].tolist(), newest["last_time"].tolist(), strict=True))
+    return newest["datastream_id"], newest["last_time"]
 
 
 async def _stage_keys(transaction: Transaction, datastream_id: NDArray[np.int64], start: NDArray[np.int64]) -> None:
@@ -115,4 +129,4 @@ async def _copy_out(transaction: Transaction, statement: str, parameters: Params
 def _panes(data: bytes) -> Panes:
     columns = decode_rows(_PANE, data)
     columns["start"] = columns["start"] // MINUTE_MICROS
-    return Panes(*(columns[name] for name in COLUMNS))  # type: ignore[arg-type]
+    return Panes(*(columns[name] for name in COLUMNS))

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from psycopg.rows import class_row
-
 from pulso.db.connection import Database
 from pulso.db.sql import SQL
 from pulso.model import BandState, Family
@@ -93,8 +91,10 @@ class ShownRow:
     status: str | None
     observed_until: datetime | None
     detail: Mapping[str, object] | None
+    running_end: datetime | None
+    running_value: float | None
     running_coverage: float | None
-    running_known_at: datetime | None
+    running_until: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +163,18 @@ class ReadingRepository:
     ) -> list[ObservationRow]:
         """Observations within [start, end), newest first; an end that is None is open."""
         wanted = {"datastream_id": datastream_id, "start": start, "end": end, "limit": limit}
-        async with self._database.connection() as connection:
-            async with connection.cursor(row_factory=class_row(ObservationRow)) as cursor:
-                await cursor.execute(SQL["reading_observations"], wanted)
-                return await cursor.fetchall()
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            await cursor.execute(SQL["reading_observations"], wanted)
+            return [ObservationRow(*row) for row in await cursor.fetchall()]
 
     async def kpi_values(
         self, kpi_id: str, zone_id: str, start: datetime | None, end: datetime | None, limit: int
     ) -> list[KpiValueRow]:
         """Latest revision of each window that ends within [start, end), newest first."""
         wanted = {"kpi_id": kpi_id, "zone_id": zone_id, "start": start, "end": end, "limit": limit}
-        async with self._database.connection() as connection:
-            async with connection.cursor(row_factory=class_row(KpiValueRow)) as cursor:
-                await cursor.execute(SQL["reading_kpi_values"], wanted)
-                return await cursor.fetchall()
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            await cursor.execute(SQL["reading_kpi_values"], wanted)
+            return [KpiValueRow(*row) for row in await cursor.fetchall()]
 
     async def shown_values(
         self, steps: Mapping[str, timedelta], zone_ids: Sequence[str], now: datetime
@@ -192,9 +190,7 @@ class ReadingRepository:
             await cursor.execute(SQL["reading_shown_values"], wanted)
             return [ShownRow(*row) for row in await cursor.fetchall()]
 
-    async def history(
-        self, since: Mapping[str, datetime], zone_id: str
-    ) -> list[tuple[str, datetime, float | None]]:
+    async def history(self, since: Mapping[str, datetime], zone_id: str) -> list[tuple[str, datetime, float | None]]:
         """(KPI, window end, value) of one zone for windows that end after the KPI's `since`, oldest first."""
         wanted = {"kpi_ids": list(since), "since": list(since.values()), "zone_id": zone_id}
         async with self._database.connection() as connection, connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""The one session of a service of which only one may work at a time."""
+"""Sessions of their own: of the one service that may work at a time, and of those that only look."""
 
 import asyncio
 import random
@@ -19,8 +19,8 @@ log = structlog.get_logger()
 Transaction = AsyncConnection[TupleRow]
 
 
-class ExclusiveSession:
-    """A connection that holds an advisory lock; whoever loses it loses the lock with it, so two never write."""
+class Session:
+    """A connection whose transactions each see one moment of the database."""
 
     def __init__(self, connection: AsyncConnection[TupleRow]) -> None:
         self._connection = connection
@@ -36,15 +36,32 @@ class ExclusiveSession:
 
 
 @asynccontextmanager
-async def exclusive_session(database: Database, name: str) -> AsyncIterator[ExclusiveSession]:
-    """Connect, wait until no other process holds the lock of that name, and keep it. Raises StorageError."""
+async def exclusive_session(database: Database, name: str) -> AsyncIterator[Session]:
+    """Connect, wait until no other process holds the lock of that name, and keep it. Raises StorageError.
+
+    Whoever loses the connection loses the lock with it, so two holders never write.
+    """
+    async with _connected(database) as connection:
+        await _take_lock(connection, name)
+        await connection.execute(SQL["engine_stages"])
+        await connection.commit()
+        yield Session(connection)
+
+
+@asynccontextmanager
+async def reading_session(database: Database) -> AsyncIterator[Session]:
+    """Connect without any lock, for reading only. Raises StorageError."""
+    async with _connected(database) as connection:
+        await connection.set_read_only(True)
+        yield Session(connection)
+
+
+@asynccontextmanager
+async def _connected(database: Database) -> AsyncIterator[AsyncConnection[TupleRow]]:
     try:
         async with await AsyncConnection.connect(database.conninfo) as connection:
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-            await _take_lock(connection, name)
-            await connection.execute(SQL["engine_stages"])
-            await connection.commit()
-            yield ExclusiveSession(connection)
+            yield connection
     except psycopg.Error as error:
         raise StorageError(f"{type(error).__name__}: {error}") from error
 

@@ -1,8 +1,11 @@
 """The service around the engine: restarts, lost databases, commands."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -114,6 +117,38 @@ async def test_recompute_finds_what_does_not_follow_from_the_observations(
     assert code == 1
     assert "traffic_mean_speed coyoacan window to" in output
     assert "stored 51.0" in output
+
+
+@contextmanager
+def process(feed: Feed) -> Iterator[subprocess.Popen[bytes]]:
+    """`pulso kpi` as it is run in production."""
+    environment = os.environ | {"PULSO_DB_URL": feed.database.dsn, "PULSO_KPI_TICK": "0.05"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "pulso", "kpi"], env=environment, stderr=subprocess.DEVNULL
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+async def test_a_process_killed_again_and_again_ends_with_the_values_of_a_recompute(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    road = feed.thing("traffic-1", SPEED)
+    for round_ in range(3):
+        with process(feed) as running:
+            for number in range(round_ * 15, round_ * 15 + 15):
+                send(feed, road, number)
+                if number % 15 == 7:
+                    await eventually(lambda: feed.database.query("SELECT 1 FROM consumer_position"))
+            running.kill()
+    with process(feed) as running:
+        await eventually(lambda: has_counted(feed, 90), within=20)
+        running.terminate()
+        assert await asyncio.to_thread(running.wait, 10) == 0
+    code, output = await asyncio.to_thread(check, feed, monkeypatch)
+    assert (code, output.splitlines()[-1].endswith(" 0 differ")) == (0, True)
 
 
 def test_help_says_what_the_command_is_for() -> None:

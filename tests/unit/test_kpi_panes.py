@@ -1,7 +1,7 @@
 """Panes, the ring they are kept in, progress of things and what becomes of a value."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -149,6 +149,12 @@ def test_a_window_without_observations_is_not_written() -> None:
     assert revise(replace(COMPUTED, observed_until=None), None, is_final=False) is None
 
 
+def test_a_window_that_is_over_is_first_written_with_a_value() -> None:
+    insufficient = replace(COMPUTED, value=None, band=None, coverage=0.1)
+    assert revise(insufficient, None, is_final=True) is None
+    assert revise(insufficient, None, is_final=False) is not None
+
+
 def test_a_provisional_value_is_refreshed_in_place() -> None:
     first = revise(COMPUTED, None, is_final=False)
     assert first is not None
@@ -169,6 +175,15 @@ def test_a_final_value_changes_by_revision_and_only_for_another_result() -> None
     again = revise(replace(COMPUTED, value=None, band=None), revised, is_final=False)
     assert again is not None
     assert (again.status, again.revision) == (KpiStatus.REVISED, 2)
+
+
+def test_a_final_value_with_later_observations_is_told_how_far_it_reaches() -> None:
+    """Else the screen would call it stale although its data reach to the end of its window."""
+    final = revise(COMPUTED, None, is_final=True)
+    assert final is not None
+    later = NOON + timedelta(minutes=1)
+    reaching = revise(replace(COMPUTED, observed_until=later), final, is_final=True)
+    assert reaching == replace(final, observed_until=later)
 
 
 # --- binary rows -----------------------------------------------------------------------------------------------------

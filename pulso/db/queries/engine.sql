@@ -21,11 +21,12 @@ SET transaction_id = excluded.transaction_id, batch_id = excluded.batch_id, move
 
 -- batches_next --
 -- Below xmin nothing can still commit, so the order of the index is final; a range scan of that index.
+-- Qualified, because a bare ORDER BY transaction_id would mean the text of the output: 1000 before 999.
 SELECT transaction_id::text, batch_id, stored_at, frame
 FROM observation_batch
 WHERE (transaction_id, batch_id) > (%(transaction_id)s::text::xid8, %(batch_id)s::bigint)
   AND transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY transaction_id, batch_id
+ORDER BY observation_batch.transaction_id, observation_batch.batch_id
 LIMIT %(limit)s;
 
 -- batches_visible --
@@ -33,7 +34,7 @@ LIMIT %(limit)s;
 SELECT transaction_id::text, batch_id, stored_at, frame
 FROM observation_batch
 WHERE (transaction_id, batch_id) > (%(transaction_id)s::text::xid8, %(batch_id)s::bigint)
-ORDER BY transaction_id, batch_id
+ORDER BY observation_batch.transaction_id, observation_batch.batch_id
 LIMIT %(limit)s;
 
 -- batches_delete --
@@ -151,6 +152,34 @@ COPY (
     ) AS pane
 ) TO STDOUT (FORMAT BINARY);
 
+-- rollup_1m_recent --
+-- Every datastream's panes since a moment, retired things included: what memory holds after a start.
+COPY (
+    SELECT pane.*
+    FROM datastream
+    CROSS JOIN LATERAL (
+        SELECT datastream_id, start, count, sum, sum_squares, min, max, first, first_time, last, last_time
+        FROM rollup_1m
+        WHERE rollup_1m.datastream_id = datastream.datastream_id
+          AND start >= to_timestamp(%(first)s) AND start < to_timestamp(%(end)s)
+        OFFSET 0
+    ) AS pane
+) TO STDOUT (FORMAT BINARY);
+
+-- rollup_1h_recent --
+-- Every datastream's panes since a moment, retired things included: what memory holds after a start.
+COPY (
+    SELECT pane.*
+    FROM datastream
+    CROSS JOIN LATERAL (
+        SELECT datastream_id, start, count, sum, sum_squares, min, max, first, first_time, last, last_time
+        FROM rollup_1h
+        WHERE rollup_1h.datastream_id = datastream.datastream_id
+          AND start >= to_timestamp(%(first)s) AND start < to_timestamp(%(end)s)
+        OFFSET 0
+    ) AS pane
+) TO STDOUT (FORMAT BINARY);
+
 -- rollup_newest --
 -- The end of each datastream's index range: one probe per datastream.
 COPY (
@@ -227,7 +256,8 @@ COPY stage_kpi_value (kpi_id, zone_id, window_end, revision, window_start, value
 FROM STDIN;
 
 -- kpi_value_upsert --
--- Only a provisional row is ever replaced; later revisions are rows of their own.
+-- Only a provisional row is ever replaced, later revisions are rows of their own; a settled row is told how far its
+-- observations reach, and keeps the moment it became known.
 INSERT INTO kpi_value (kpi_id, zone_id, window_end, revision, window_start, value, band, coverage, status,
                        observed_until, detail, version, known_at)
 SELECT kpi_id, zone_id, window_end, revision, window_start, value, band, coverage, status,
@@ -241,7 +271,7 @@ SET value = excluded.value,
     observed_until = excluded.observed_until,
     detail = excluded.detail,
     version = excluded.version,
-    known_at = excluded.known_at;
+    known_at = CASE WHEN kpi_value.status = 'provisional' THEN excluded.known_at ELSE kpi_value.known_at END;
 
 -- kpi_value_finalise --
 -- The provisional rows are few and have an index of their own. They are fresh: whatever changes a pane

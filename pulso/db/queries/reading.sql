@@ -63,7 +63,7 @@ LIMIT %(limit)s;
 -- `running`: the window that ended last, or the first to end if none has ended yet; its coverage says why nothing is shown.
 SELECT wanted.kpi_id, place.zone_id,
        shown.window_end, shown.value, shown.band, shown.coverage, shown.status, shown.observed_until, shown.detail,
-       running.coverage, running.known_at
+       running.window_end, running.value, running.coverage, running.observed_until
 FROM unnest(%(kpi_ids)s::text[], %(steps)s::interval[]) AS wanted (kpi_id, step)
 CROSS JOIN unnest(%(zone_ids)s::text[]) AS place (zone_id)
 LEFT JOIN LATERAL (
@@ -85,7 +85,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS shown ON true
 LEFT JOIN LATERAL (
-    SELECT candidate.coverage, candidate.known_at
+    SELECT candidate.window_end, candidate.value, candidate.coverage, candidate.observed_until
     FROM kpi_value AS candidate
     WHERE candidate.kpi_id = wanted.kpi_id
       AND candidate.zone_id = place.zone_id

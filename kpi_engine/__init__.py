@@ -1,0 +1,1 @@
+"""The KPI engine: observations to panes, panes to KPI values; live and replay by the same formulas."""
