@@ -230,6 +230,11 @@ def test_root_leads_to_the_wall_and_keeps_the_language(web: WebProcess) -> None:
     assert (answer.status, answer.headers["location"]) == (307, "/wall?lang=en")
 
 
+@pytest.mark.parametrize("path", ["/nothing", "/wall/x", "/assets/nothing.js", "/admin.php"])
+def test_unknown_pages_are_404_too(web: WebProcess, path: str) -> None:
+    assert Answer(web, path).status == 404
+
+
 @pytest.mark.parametrize("path", ["/wall", "/api/v1/zones", "/api/nothing", "/assets/wall/main.js"])
 def test_every_answer_carries_the_security_headers(web: WebProcess, path: str) -> None:
     headers = Answer(web, path).headers

@@ -1,0 +1,1 @@
+"""API and screens: reads what the engine computed, computes no indicator itself."""

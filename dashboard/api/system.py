@@ -1,0 +1,43 @@
+"""The live stream and the health of the process."""
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from dashboard.api.models import HealthOut
+from dashboard.api.parameters import ServicesDep
+from dashboard.services import Services
+
+router = APIRouter(tags=["system"])
+
+_STREAM = {
+    "description": "Server-sent events named `frame`; see docs/reference/api.md.",
+    "content": {"text/event-stream": {}},
+}
+
+
+@router.get("/live", response_class=StreamingResponse, responses={200: _STREAM})
+async def live(services: ServicesDep) -> StreamingResponse:
+    """What the wall shows, as it changes: a whole state first, then at least one frame per second."""
+    return StreamingResponse(
+        services.hub.frames(),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},  # proxies must not hold frames back
+    )
+
+
+@router.get("/health")
+async def health(services: ServicesDep) -> HealthOut:
+    """How the web process is; answers 200 as long as it lives."""
+    return health_of(services)
+
+
+def health_of(services: Services) -> HealthOut:
+    """The health of the process, as the live feed last saw it."""
+    away = services.gate.away_since
+    return HealthOut(
+        status="ok" if away is None else "degraded",
+        database=away is None,
+        database_away_since=away,
+        build=services.build,
+        city=services.pack.city.id,
+    )
