@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,13 @@ import psycopg
 import pytest
 
 from pulso.errors import ConfigurationError
+from pulso.local import identity
 from pulso.local.identity import unprivileged
 from pulso.local.ports import LOOPBACK, free_port, is_free
 from pulso.local.postgres import PostgresServer, embedded_programs
 from pulso.local.spawn import spawn_options
+from pulso.mqtt_probe import ask
+from pulso.settings import MqttSettings
 from tests.support.servers import PostgresProcess, scratch_directory
 from tests.support.waiting import wait_until
 
@@ -113,12 +117,29 @@ def test_nobody_gets_in_without_the_password(process: PostgresProcess) -> None:
     assert (process.home / "password").stat().st_mode & 0o077 == 0
 
 
+def test_programs_run_from_where_an_ordinary_user_reaches_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As root below a private directory, programs and their libraries are copied out of it."""
+    monkeypatch.setattr(identity, "_SHARED_HOME", home)
+    monkeypatch.setattr(identity, "reaches", lambda *_: False)
+
+    programs = embedded_programs(identity.Identity("stranger", 54_321, 54_321))
+
+    assert programs.is_relative_to(home)
+    for program in ("postgres", "initdb", "pg_isready"):
+        done = subprocess.run([programs / program, "--version"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
 def test_the_broker_in_python_delivers() -> None:
     port = free_port()
     broker = subprocess.Popen([sys.executable, "-m", "pulso.local.amqtt_broker", str(port)], env={**os.environ})
     try:
         wait_until(lambda: not is_free(port), what="amqtt listens")
         assert exchange(port) == [b"hello"]
+        refused_after = time.monotonic()
+        report = ask(MqttSettings(port=port))
+        assert time.monotonic() - refused_after < 2, "a client that speaks MQTT 5 first is not kept waiting"
+        assert (report.protocol, report.reason) == (4, 0)
     finally:
         broker.send_signal(signal.SIGTERM)
         assert broker.wait(10) == 0

@@ -1,10 +1,16 @@
 """The direction of imports, read from the source: what the layout promises stays true."""
 
 import ast
+import contextlib
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ingest", "kpi_engine", "dashboard", "sensors_sim")
@@ -65,6 +71,41 @@ def test_a_library_is_imported_only_where_it_belongs(library: str) -> None:
         and not str(file.relative_to(ROOT)).startswith(ALLOWED_LIBRARIES[library])
     ]
     assert forbidden == []
+
+
+def runtime_distributions() -> set[str]:
+    """Names of all distributions that an installation without extras brings."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        waiting = [Requirement(text) for text in tomllib.load(file)["project"]["dependencies"]]
+    found: set[str] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        extras = requirement.extras or {""}
+        if name in found:
+            continue
+        found.add(name)
+        with contextlib.suppress(PackageNotFoundError):  # for other systems only
+            waiting += [
+                needed
+                for needed in map(Requirement, requires(name) or [])
+                if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in extras)
+            ]
+    return found
+
+
+def test_what_is_imported_is_installed_without_the_tools_of_developers() -> None:
+    distributions, installed = packages_distributions(), runtime_distributions()
+    missing = {
+        f"{file.relative_to(ROOT)} imports {name}"
+        for package in ("pulso", *PACKAGES)
+        for file in sources(package)
+        for name in imports(file)
+        if (top := name.split(".")[0]) not in sys.stdlib_module_names
+        and top not in ("pulso", *PACKAGES)
+        and installed.isdisjoint(canonicalize_name(each) for each in distributions.get(top, []))
+    }
+    assert missing == set()
 
 
 def test_the_environment_is_read_in_the_command_alone() -> None:
