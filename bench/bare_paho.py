@@ -13,10 +13,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+TIMEOUT = 120.0
 
-def receive(port: int, client_id: str, share: str, count: int, in_flight: int, timeout: float) -> float:
+
+def receive(port: int, client: paho.Client, shared_filter: str, count: int, in_flight: int) -> float:
     """Receive and acknowledge `count` messages; returns seconds from the first to the last acknowledgement."""
-    client = paho.Client(CallbackAPIVersion.VERSION2, client_id, protocol=paho.MQTTv5, manual_ack=True)
     done = threading.Event()
     seen = 0
     first = last = 0.0
@@ -31,7 +32,7 @@ def receive(port: int, client_id: str, share: str, count: int, in_flight: int, t
             done.set()
 
     def on_connect(client: paho.Client, *_: object) -> None:
-        client.subscribe(f"$share/{share}/pulso/v1/#", options=SubscribeOptions(qos=1))
+        client.subscribe(shared_filter, options=SubscribeOptions(qos=1))
         if count == 0:
             done.set()
 
@@ -42,8 +43,8 @@ def receive(port: int, client_id: str, share: str, count: int, in_flight: int, t
     properties.SessionExpiryInterval = 3600
     client.connect("127.0.0.1", port, clean_start=False, properties=properties)
     client.loop_start()
-    if not done.wait(timeout):
-        raise SystemExit(f"only {seen} of {count} messages within {timeout} s")
+    if not done.wait(TIMEOUT):
+        raise SystemExit(f"only {seen} of {count} messages within {TIMEOUT:g} s")
     if count == 0:
         time.sleep(0.5)
     client.disconnect()
@@ -60,7 +61,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--in-flight", type=int, default=20_000)
     options = parser.parse_args()
-    seconds = receive(options.port, options.client_id, options.share, options.count, options.in_flight, 120)
+    client = paho.Client(CallbackAPIVersion.VERSION2, options.client_id, protocol=paho.MQTTv5, manual_ack=True)
+    shared_filter = f"$share/{options.share}/pulso/v1/#"
+    seconds = receive(options.port, client, shared_filter, options.count, options.in_flight)
     print(options.count, seconds)
 
 

@@ -11,7 +11,8 @@ def revise(computed: Computed, stored: KpiValue | None, *, is_final: bool) -> Kp
 
     A window is first written when it has an observation, or, if it is over already, when it has a value: history that
     comes in piece by piece begins with what it amounts to. While provisional, a row is refreshed in place; a final one
-    stays, and a different value, band or coverage is a revision of its own.
+    stays, and a different value, band or coverage is a revision of its own; later data that leave those three as they
+    are only tell how far the value reaches.
     """
     if stored is None:
         status = KpiStatus.FINAL if is_final else KpiStatus.PROVISIONAL

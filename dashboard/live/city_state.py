@@ -133,5 +133,5 @@ class CityState:
 
 
 def history_start(pack: CityPack, board: Board, now: datetime) -> dict[str, datetime]:
-    """For each KPI the moment its sparkline begins."""
-    return {kpi_id: now - board.history_of(definition) for kpi_id, definition in pack.kpis.items()}
+    """For each KPI that has a tile the moment its sparkline begins."""
+    return {tile.kpi: now - board.history_of(pack.kpi(tile.kpi)) for tile in board.tile}

@@ -119,13 +119,13 @@ class Feed:
 
     async def _read_values(self, now: datetime, *, everything: bool) -> None:
         state, reading = self._state, self._gate.reading
-        steps = {str(kpi_id): definition.window.step for kpi_id, definition in state.pack.kpis.items()}
+        steps: dict[str, timedelta] = {kpi_id: definition.window.step for kpi_id, definition in state.pack.kpis.items()}
         zones = [zone.zone_id for zone in state.pack.zones]
         since = history_start(state.pack, state.board, now)
         if everything:
             self._everything_read = now
         else:  # what is provisional can change; older windows wait for the next full reading
-            lengths = {str(kpi_id): definition.window.length for kpi_id, definition in state.pack.kpis.items()}
+            lengths = {kpi_id: state.pack.kpi(kpi_id).window.length for kpi_id in since}
             since = {kpi_id: max(start, now - lengths[kpi_id] - 5 * steps[kpi_id]) for kpi_id, start in since.items()}
         state.add_history(await self._counted("history", reading.history(since, state.pack.city_zone.zone_id)), now)
         state.set_rows(await self._counted("shown_values", reading.shown_values(steps, zones, now)))

@@ -79,7 +79,7 @@ def _value(row: tuple[Any, ...]) -> KpiValue:
 
 
 async def write_values(transaction: Transaction, values: Sequence[KpiValue], known_at: datetime) -> None:
-    """Insert these revisions; one that exists is replaced (only a provisional one may be)."""
+    """Insert these revisions; one that exists is replaced (see `kpi_engine.revisions` for when that may be)."""
     if not values:
         return
     async with transaction.cursor() as cursor, cursor.copy(SQL["stage_kpi_value_fill"]) as copy:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pulso.city import load_pack
+from pulso.errors import ConfigurationError
 from pulso.local.home import announce, occupied
 from pulso.local.stack import Stack, Wanted, assemble
 from pulso.settings import CitySettings, DatabaseSettings, HomeSettings, MqttSettings, WebSettings
@@ -52,11 +53,15 @@ def run(settings: UpSettings, *, simulate: bool, environment: Mapping[str, str])
         simulate=simulate,
     )
     terminal = Terminal(load_pack(settings.city.pack).city.name, home)
-    with occupied(home):
-        terminal.say("starting")
-        stack = assemble(wanted)
-        announce(home, stack.addresses)
-        asyncio.run(supervise(stack, terminal))
+    try:
+        with occupied(home):
+            terminal.say("starting")
+            stack = assemble(wanted)
+            announce(home, stack.addresses)
+            asyncio.run(supervise(stack, terminal))
+    except PermissionError as error:
+        whose = f"{error.filename} belongs to another user, who probably ran Pulso here"
+        raise ConfigurationError(f"{whose}: run it as that user, or with --state-dir elsewhere") from error
     terminal.say("all stopped; the data stay, and `pulso up` goes on with them")
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pulso.errors import ConfigurationError
+from pulso.local import up
 from pulso.local.ports import free_port
 from pulso.local.stack import Stack, Wanted, assemble
+from pulso.settings import CitySettings, DatabaseSettings, HomeSettings, MqttSettings, WebSettings, load
 
 
 @pytest.fixture
@@ -64,3 +67,15 @@ def test_the_truth_of_the_simulator_lies_in_the_state_directory_unless_told_othe
     assert environment(assemble(wanted), "sim")["PULSO_SIM_TRUTH"] == str(wanted.home / "truth")
     elsewhere = replace(wanted, environment={"PULSO_SIM_TRUTH": "/elsewhere"})
     assert environment(assemble(elsewhere), "sim")["PULSO_SIM_TRUTH"] == "/elsewhere"
+
+
+def test_a_directory_of_another_user_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(_: Wanted) -> Stack:
+        raise PermissionError(13, "Permission denied", str(tmp_path / "postgres"))
+
+    monkeypatch.setattr(up, "assemble", refuse)
+    settings = load(
+        HomeSettings, CitySettings, DatabaseSettings, MqttSettings, WebSettings, HomeSettings={"home": tmp_path}
+    )
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        up.run(up.UpSettings(*settings), simulate=False, environment={})

@@ -47,10 +47,11 @@ BEGIN
     PERFORM pg_notify('pulso_registry', '');
     RETURN NULL;
 END $$;
+-- For each row, because a statement that changes no row is no news; notifications of one transaction are sent once.
 CREATE TRIGGER thing_changed AFTER INSERT OR UPDATE OR DELETE ON thing
-    FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+    FOR EACH ROW EXECUTE FUNCTION registry_changed();
 CREATE TRIGGER datastream_changed AFTER INSERT OR UPDATE OR DELETE ON datastream
-    FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+    FOR EACH ROW EXECUTE FUNCTION registry_changed();
 
 -- No foreign key to datastream: it would cost a lookup per row on the bulk path, and ingest takes ids from there anyway.
 CREATE TABLE observation (
