@@ -13,6 +13,7 @@
 | `page`             | function | a Playwright page (asynchronous API), 1920 x 1080                                    |
 
 Databases are on the embedded PostgreSQL; with `@pytest.mark.all_databases` the test runs on every kind there is.
+PULSO_TEST_DATABASES=timescaledb (or embedded, or external for PULSO_TEST_DATABASE_URL) runs every test on that kind.
 With PULSO_TEST_NO_SKIP=1 a test that would be skipped fails.
 """
 
@@ -44,9 +45,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Say on which kinds of server a test that uses a database runs."""
     if "database_kind" not in metafunc.fixturenames:
         return
-    kinds = ["embedded"]
-    if metafunc.definition.get_closest_marker("all_databases"):
-        kinds += ["timescaledb"] + ["external"] * bool(external_address())
+    chosen = os.environ.get("PULSO_TEST_DATABASES")
+    if chosen:
+        kinds = chosen.split(",")
+    elif metafunc.definition.get_closest_marker("all_databases"):
+        kinds = ["embedded", "timescaledb", *["external"] * bool(external_address())]
+    else:
+        kinds = ["embedded"]
     metafunc.parametrize("database_kind", kinds, scope="session")
 
 

@@ -173,6 +173,7 @@ def test_what_is_not_there_is_a_404_in_json(web: WebProcess, path: str) -> None:
         ({"start": "2026-11-22T19:00:00"}, "start", "timezone"),
         ({"start": "2020-01-01T00:00:00Z", "end": "2026-01-01T00:00:00Z"}, "end", "at most 366"),
         ({"start": "yesterday"}, "start", "datetime"),
+        ({"start": "1795377600"}, "start", "not a number"),
         ({"limit": 0}, "limit", "greater than or equal to 1"),
         ({"limit": 10_001}, "limit", "less than or equal to 10000"),
         ({"cursor": "%%%"}, "cursor", "not one that a page gave"),
@@ -201,9 +202,21 @@ def test_ids_are_parameters_never_sql(web: WebProcess, evil: str) -> None:
 
 
 def test_other_methods_are_refused(web: WebProcess) -> None:
-    assert is_problem(Answer(web, "/api/v1/zones", method="POST"), 405) or is_problem(
-        Answer(web, "/api/v1/zones", method="POST"), 404
-    )
+    assert is_problem(Answer(web, "/api/v1/zones", method="POST"), 405)
+    assert is_problem(Answer(web, "/api/v1/things/nobody", method="DELETE"), 405)
+    assert is_problem(Answer(web, "/api/v1/nonsense", method="POST"), 404)
+
+
+def test_an_offset_whose_plus_was_not_escaped_is_understood(web: WebProcess) -> None:
+    path = "/api/v1/kpis/traffic_mean_speed/values"
+    assert Answer(web, f"{path}?start=2026-11-22T19:00:00+01:00&end=2026-11-22T18:00:01Z").status == 200
+    assert is_problem(Answer(web, f"{path}?start=2026-11-22T19:00:00+01:00&end=2026-11-22T18:00:00Z"), 422)
+
+
+def test_the_root_says_what_there_is(web: WebProcess) -> None:
+    answer = Answer(web, "/api/v1")
+    assert answer.body["description"] == "/api/v1/openapi.json"
+    assert "/api/v1/kpis/{kpi_id}/values" in answer.body["paths"]
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
