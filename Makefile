@@ -34,7 +34,7 @@ format: dev-environment ## Format the code
 
 bench: dev-environment ## Measure, as ratios of one run
 	@scripts/services.sh
-	@for script in bench/ingest.py bench/engine.py; do $(PY) "$$script" $(ARGS) || exit 1; done
+	@for name in ingest engine; do $(PY) -m bench.$$name || exit 1; done
 
 screenshots: dev-environment ## Take the pictures of the documentation
 	@scripts/services.sh

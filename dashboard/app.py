@@ -19,7 +19,7 @@ from dashboard.api import API_PREFIX, api_router
 from dashboard.live.city_state import CityState
 from dashboard.live.feed import Feed
 from dashboard.pages import KnownPaths, wall
-from dashboard.security import SecurityHeaders
+from dashboard.security import SecurityHeaders, SmallBodies
 from dashboard.services import Services
 
 log = structlog.get_logger()
@@ -76,7 +76,7 @@ def build_app(services: Services) -> FastAPI:
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(SecurityHeaders, script_hashes=lambda: hashes), Middleware(KnownPaths)],
+        middleware=[Middleware(KnownPaths)],
     )
     app.state.services = services
     problems.install(app)
@@ -84,6 +84,9 @@ def build_app(services: Services) -> FastAPI:
     app.include_router(api_router())
     app.add_api_route("/", _to_the_wall, include_in_schema=False)
     dash_app = _dash(app, services)
+    # Added last to be outermost: Dash puts a middleware of its own in front, which reads bodies and answers errors.
+    app.add_middleware(SmallBodies)
+    app.add_middleware(SecurityHeaders, script_hashes=lambda: hashes)
     return app
 
 

@@ -16,37 +16,47 @@ log = structlog.get_logger()
 
 
 class DatabaseGate:
-    """Holds the pool while there is one; without one, whoever asks is refused at once instead of waiting."""
+    """Holds the pools while there are any; without, whoever asks is refused at once instead of waiting.
+
+    The live feed has a connection of its own: busy requests would keep it waiting, and the wall would say that the
+    database is away.
+    """
 
     def __init__(self, settings: DatabaseSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._database: Database | None = None
+        self._live: Database | None = None
         self.away_since: datetime | None = clock.now()
 
     @property
     def database(self) -> Database:
-        """The pool. Raises StorageError while the database is away."""
-        if self._database is None:
-            raise StorageError("the database is not reachable")
-        return self._database
+        """The pool of requests. Raises StorageError while the database is away."""
+        return _there(self._database)
 
     @property
     def reading(self) -> ReadingRepository:
-        """The read queries. Raises StorageError while the database is away."""
+        """The read queries of requests. Raises StorageError while the database is away."""
         return ReadingRepository(self.database)
 
-    async def reopen(self, pause: timedelta = timedelta(seconds=1)) -> None:
-        """Drop the pool, if any, and try until a new one is open.
+    @property
+    def live_reading(self) -> ReadingRepository:
+        """The read queries of the live feed. Raises StorageError while the database is away."""
+        return ReadingRepository(_there(self._live))
 
-        A new pool instead of waiting for the old: psycopg_pool doubles its pause after each failed attempt,
+    async def reopen(self, pause: timedelta = timedelta(seconds=1)) -> None:
+        """Drop the pools, if any, and try until new ones are open.
+
+        New pools instead of waiting for the old: psycopg_pool doubles its pause after each failed attempt,
         so after an outage of minutes it would need minutes more to notice that the database is back.
         """
         await self._drop()
         while True:
             try:
+                self._live = await open_database(self._settings.model_copy(update={"pool_size": 1}), wait=3.0)
                 self._database = await open_database(self._settings, wait=3.0)
             except StorageError as error:
+                await self._drop()
                 log.warning("database_unreachable", error=str(error))
                 await self._clock.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (jitter, not a secret)
             else:
@@ -66,6 +76,14 @@ class DatabaseGate:
     async def _drop(self) -> None:
         if self.away_since is None:
             self.away_since = self._clock.now()
-        database, self._database = self._database, None
-        if database is not None:
-            await database.close()
+        pools = (self._live, self._database)
+        self._live = self._database = None
+        for pool in pools:
+            if pool is not None:
+                await pool.close()
+
+
+def _there(database: Database | None) -> Database:
+    if database is None:
+        raise StorageError("the database is not reachable")
+    return database

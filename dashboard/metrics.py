@@ -24,7 +24,9 @@ class WebMetrics:
             "pulso_web_database_up", "1 while the database answers the live feed.", registry=self.registry
         )
         self.delay = Gauge(
-            "pulso_web_delay_seconds", "Age of the newest stored observation, in seconds.", registry=self.registry
+            "pulso_web_delay_seconds",
+            "Age of the newest stored observation, in seconds; NaN without one.",
+            registry=self.registry,
         )
 
     def text(self) -> bytes:

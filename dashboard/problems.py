@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from dashboard.security import add_security_headers
 from pulso.errors import AppError, StorageError, UnknownDatastream, UnknownKpi, UnknownThing, UnknownZone
 
 log = structlog.get_logger()
@@ -98,4 +99,6 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     log.error("request_failed", path=request.url.path, exc_info=error)
-    return problem(request, 500, "the server made a mistake; its log says more")
+    answer = problem(request, 500, "the server made a mistake; its log says more")
+    add_security_headers(answer.headers, request.url.path)  # Starlette answers bugs outside of all middleware
+    return answer

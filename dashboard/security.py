@@ -1,9 +1,12 @@
-"""Headers every answer carries, in one pure ASGI middleware."""
+"""What guards every answer: headers, and a bound on what is read; pure ASGI middleware."""
 
 from collections.abc import Callable, Sequence
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MOST_BODY = 64 * 1024  # bytes
 
 
 def content_security_policy(script_hashes: Sequence[str]) -> str:
@@ -28,6 +31,36 @@ def content_security_policy(script_hashes: Sequence[str]) -> str:
     )
 
 
+def add_security_headers(headers: MutableHeaders, path: str, script_hashes: Sequence[str] = ()) -> None:
+    """Set what every answer to `path` carries."""
+    headers["Content-Security-Policy"] = content_security_policy(script_hashes)
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["Permissions-Policy"] = "geolocation=(), camera=(), microphone=()"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    if path.startswith("/assets/"):
+        # Modules import each other by plain names: let the browser ask each time, and answer 304.
+        headers["Cache-Control"] = "no-cache"
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+
+
+class SmallBodies:
+    """Refuses requests with more than MOST_BODY bytes: only Dash reads bodies, whole, and its own are small."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what says that it is small; a body of unknown length (chunked) is refused like a large one."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BODY:
+            await PlainTextResponse("the request is too large", 413)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 class SecurityHeaders:
     """Adds the headers; `script_hashes` is asked per answer: Dash knows its scripts only once it has started."""
 
@@ -43,19 +76,7 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._add(MutableHeaders(scope=message), scope["path"])
+                add_security_headers(MutableHeaders(scope=message), scope["path"], self._script_hashes())
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-    def _add(self, headers: MutableHeaders, path: str) -> None:
-        headers["Content-Security-Policy"] = content_security_policy(self._script_hashes())
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "no-referrer"
-        headers["Permissions-Policy"] = "geolocation=(), camera=(), microphone=()"
-        headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        if path.startswith("/assets/"):
-            # Modules import each other by plain names: let the browser ask each time, and answer 304.
-            headers["Cache-Control"] = "no-cache"
-        else:
-            headers.setdefault("Cache-Control", "no-store")

@@ -6,6 +6,9 @@ from typing import NamedTuple, Protocol
 
 from pulso.model import Family, ThingDescription
 
+LARGEST_RESULT = 1e15
+"""No quantity of a city comes near it, in any unit; its square, summed over years, is still far from overflow."""
+
 
 class RawMessage(NamedTuple):
     """One PUBLISH packet. `received_at` in microseconds since 1970 UTC; `connection` counts our connections."""
@@ -20,7 +23,7 @@ class RawMessage(NamedTuple):
 
     def fingerprint(self) -> bytes:
         """SHA-256 of packet identifier, topic and payload: equal for a message that is delivered again."""
-        digest = sha256(self.mid.to_bytes(2, "big") + self.topic.encode("utf-8", "surrogateescape") + b"\x00")
+        digest = sha256(self.mid.to_bytes(2, "big") + self.topic.encode("utf-8", "surrogatepass") + b"\x00")
         digest.update(self.payload)
         return digest.digest()
 

@@ -2,9 +2,10 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-RECEIVED = Counter("pulso_ingest_messages_received", "Messages taken from the broker")
+RECEIVED = Counter("pulso_ingest_messages_received", "Messages taken up in a batch")
+WAITING = Gauge("pulso_ingest_messages_waiting", "Messages from the broker that wait for their batch")
 SETTLED = Counter("pulso_ingest_messages_settled", "Messages stored or put aside, after COMMIT", ["outcome"])
-IN_FLIGHT = Gauge("pulso_ingest_messages_in_flight", "Messages received and not settled yet")
+IN_FLIGHT = Gauge("pulso_ingest_messages_in_flight", "Messages of the batch at work")
 DROPPED = Counter("pulso_ingest_messages_dropped", "QoS 0 messages dropped because the inbox was full")
 REJECTED = Counter("pulso_ingest_messages_rejected", "Rejected messages", ["reason"])
 OBSERVATIONS = Counter("pulso_ingest_observations", "Observations that arrived", ["outcome"])

@@ -6,9 +6,13 @@ receive path is the bottleneck of the whole pipeline, so nothing else is done on
 
 import asyncio
 import re
+import socket
 import ssl
+import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import structlog
@@ -31,6 +35,8 @@ _PUBACK_SUCCESS = b"\x40\x02"  # packet type and remaining length; the packet id
 _RECONNECT_SECONDS = (1, 8)
 _PACKETS_PER_TURN = 500
 _BROKER_VERSION = "$SYS/broker/version"
+_LOOK_AT_THREAD = 5.0  # seconds between two looks at whether paho's thread still runs
+_CONNECTIONS = count(1)  # numbers the connections of all clients of this process
 _MOSQUITTO = re.compile(rb"mosquitto version (\d+)\.(\d+)\.(\d+).*")
 
 
@@ -42,7 +48,25 @@ class _BatchClient(paho.Client):
     knows of paho's inside; it can go when paho reads and acknowledges in batches itself.
     """
 
+    connection = 0
+    """Which connection this is, or the last one was."""
+
     _buffered: BufferedSocket | None = None
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._turning = threading.Lock()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether paho's thread lives."""
+        return self._thread is not None
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Begin another connection; what was to be acknowledged on the one before is forgotten, here or by paho."""
+        with self._turning:
+            self.connection = next(_CONNECTIONS)
+        return super().reconnect()  # empties the queue of packets
 
     def _create_socket(self) -> Any:
         self._buffered = BufferedSocket(super()._create_socket())  # type: ignore[arg-type]
@@ -56,10 +80,17 @@ class _BatchClient(paho.Client):
                 return code
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
-    def acknowledge(self, mids: Sequence[int]) -> None:
-        """Queue the PUBACKs of a batch as one write: one that says success is four bytes."""
-        packets = b"".join(_PUBACK_SUCCESS + mid.to_bytes(2, "big") for mid in mids)
-        self._packet_queue(paho.PUBACK, packets, mids[-1], 1)
+    def acknowledge(self, messages: Iterable[RawMessage]) -> None:
+        """Queue the PUBACKs of this connection's messages as one write: one that says success is four bytes.
+
+        The lock keeps a new connection from beginning between the look at its number and the queue: packet identifiers
+        begin anew with a session, and a late PUBACK would discard a message that nobody has stored.
+        """
+        with self._turning:
+            mids = [message.mid for message in messages if message.connection == self.connection and message.qos]
+            if mids:
+                packets = b"".join(_PUBACK_SUCCESS + mid.to_bytes(2, "big") for mid in mids)
+                self._packet_queue(paho.PUBACK, packets, mids[-1], 1)
 
 
 class Subscriber:
@@ -83,16 +114,23 @@ class Subscriber:
         self._retained_filters = tuple(retained_filters)
         self._loop = asyncio.get_running_loop()
         self._refused = asyncio.Event()
-        self._connection = 0
-        self._session_began = self.subscribed = False
+        self._session_began = self.subscribed = self._leaving = False
         self._shared = True
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client = self._connect()
 
     async def keep_speaking(self) -> None:
-        """Change between MQTT 5 and 3.1.1 whenever the broker refuses the one; runs until cancelled."""
+        """Change between MQTT 5 and 3.1.1 whenever the broker refuses the one; runs until cancelled.
+
+        Raises RuntimeError if paho's thread has ended by itself, which is a bug that it has printed.
+        """
         while True:
-            await self._refused.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._refused.wait(), _LOOK_AT_THREAD)
+            if not self._client.is_running:
+                raise RuntimeError("the thread of the broker client has ended")
+            if not self._refused.is_set():
+                continue
             self._refused.clear()
             await asyncio.to_thread(self._hang_up)
             self._protocol = MQTTProtocolVersion.MQTTv311 if self._is_five else MQTTProtocolVersion.MQTTv5
@@ -101,13 +139,12 @@ class Subscriber:
 
     def acknowledge(self, messages: Iterable[RawMessage]) -> None:
         """Acknowledge stored messages. Those of an earlier connection are left: the broker sends them again."""
-        connection = self._connection
-        mids = [message.mid for message in messages if message.connection == connection and message.qos]
-        if mids:
-            self._client.acknowledge(mids)
+        self._client.acknowledge(messages)
 
     async def leave(self) -> None:
         """Send what is still to be sent and disconnect; the session stays with the broker."""
+        self._leaving = True
+        self._inbox.close()
         await asyncio.to_thread(self._hang_up)
 
     def _hang_up(self) -> None:
@@ -159,7 +196,6 @@ class Subscriber:
             if reason.value in (_UNSUPPORTED_VERSION, 1):
                 self._loop.call_soon_threadsafe(self._refused.set)
             return
-        self._connection += 1
         self._session_began = True
         log.info("broker_connected", protocol=self._protocol.name, session_present=flags.session_present)
         if not self._is_five:
@@ -207,12 +243,13 @@ class Subscriber:
         self._session_began = self.subscribed = False
         log.info("broker_disconnected", reason=str(reason))
 
-    def _on_message(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+    def _on_message(self, client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         try:
             topic = message.topic
-        except UnicodeDecodeError:
-            topic = repr(message)
-        self._inbox.put(
+        except UnicodeDecodeError as error:
+            topic = error.object.decode("utf-8", "backslashreplace")
+        assert isinstance(client, _BatchClient)  # noqa: S101 (for the type checker: _connect makes no other)
+        taken = self._inbox.put(
             RawMessage(
                 topic,
                 bytes(message.payload),
@@ -220,6 +257,16 @@ class Subscriber:
                 message.mid,
                 message.qos,
                 message.dup,
-                self._connection,
+                client.connection,
             )
         )
+        if not taken and message.qos and not self._leaving:
+            self._give_back(client)
+
+    def _give_back(self, client: paho.Client) -> None:
+        """Break the connection: with the next one the broker sends again what was not acknowledged."""
+        log.warning("inbox_full", messages=len(self._inbox), why="the database does not keep up; trying again")
+        connection = client.socket()
+        if isinstance(connection, BufferedSocket):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

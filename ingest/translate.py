@@ -1,21 +1,31 @@
 """From raw messages to columns: decode, judge each observation, find its datastream. Pure but for its caches."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import numpy as np
+import structlog
 
 from ingest.decoders import decoders, find_decoder
-from ingest.message import Decoded, DecodedObservation, Decoder, RawMessage
+from ingest.message import LARGEST_RESULT, Decoded, DecodedObservation, Decoder, RawMessage
 from pulso.db.observations import NO_TIME, ObservationColumns, RejectedMessage
-from pulso.db.things import DatastreamKey
+from pulso.db.things import MOST_DATASTREAMS, DatastreamKey, Registered
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import DatastreamId, Family, Quality, ThingDescription, ZoneId, from_micros, to_micros
 from pulso.units import canonical_units
 
+log = structlog.get_logger()
+
 EARLIEST = to_micros(datetime(2000, 1, 1, tzinfo=UTC))
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of payload that are decoded. It is what our broker lets through; a larger one would hold up all others."""
+
+_REMEMBERED_TOPIC = 300  # characters; a longer one is looked up each time, so that topics cannot fill the memory
+_MOST_DETAIL = 500  # characters of explanation kept with a rejected message
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what PostgreSQL's text cannot hold
 
 
 class Stream(NamedTuple):
@@ -55,14 +65,15 @@ class Rows:
 class Understood:
     """What a batch of messages comes to: `rows` and `rejected`, and what has to be registered first.
 
-    `waiting` are decoded messages that name a datastream not known yet, by their place in the batch.
+    `waiting` are decoded messages that name a datastream not known yet, by their place in the batch; `unknown` are
+    those datastreams, with the unit the first message gives them.
     """
 
     rows: Rows = field(default_factory=Rows)
     rejected: dict[int, RejectedMessage] = field(default_factory=dict)
     described: dict[int, ThingDescription] = field(default_factory=dict)
     waiting: dict[int, Decoded] = field(default_factory=dict)
-    unknown: dict[DatastreamKey, tuple[Family, str]] = field(default_factory=dict)
+    unknown: dict[DatastreamKey, str] = field(default_factory=dict)
 
 
 class Translator:
@@ -76,37 +87,80 @@ class Translator:
         self._max_ahead = round(max_ahead * 1e6)
         self._decoder_of: dict[str, tuple[str, Decoder]] = {}
         self._streams: dict[str, dict[str, Stream]] = {}  # by thing and property
+        self._families: dict[str, Family] = {}  # by thing
 
     def understand(self, batch: Sequence[RawMessage]) -> Understood:
         """Decode a batch. A message with any fault is rejected whole; the others are not touched by it."""
         understood = Understood()
         for place, message in enumerate(batch):
-            name = None
             try:
-                name, decode = self._decoder(message.topic)
-                decoded = decode(message.topic, message.payload)
-                self._judge(place, message, decoded, understood)
+                self._judge(place, message, self._decode(message), understood)
             except DecodeError as error:
-                understood.rejected[place] = _rejected(message, error, name)
+                understood.rejected[place] = self.reject(message, error)
         return understood
 
-    def learn(self, streams: Mapping[DatastreamKey, tuple[DatastreamId, str]]) -> None:
-        """Remember datastreams that were looked up or made."""
-        for key, (datastream_id, unit) in streams.items():
-            self._streams.setdefault(key.external_id, {})[key.observed_property] = Stream(datastream_id, unit)
+    def meet(self, families: Mapping[str, Family]) -> None:
+        """Remember the families of things."""
+        self._families.update(families)
 
-    def forget(self) -> None:
-        """Look every datastream up again; for a database that was replaced under us."""
-        self._streams.clear()
+    def learn(self, streams: Mapping[DatastreamKey, Registered]) -> None:
+        """Remember datastreams that were looked up or made, and those that a thing does not get."""
+        for key, registered in streams.items():
+            self._families[key.external_id] = registered.family
+            known = self._streams.setdefault(key.external_id, {})
+            if registered.stream is not None:
+                known[key.observed_property] = Stream(*registered.stream)
 
     def resolve(self, batch: Sequence[RawMessage], understood: Understood) -> None:
-        """Turn waiting messages into rows, after `learn` was told of all `unknown` datastreams."""
+        """Turn waiting messages into rows, after `meet` and `learn` were told of all that was registered."""
         waiting, understood.waiting = understood.waiting, {}
         for place, decoded in waiting.items():
             try:
+                self._check_family(decoded.external_id, decoded.family)
                 self._add(place, batch[place], decoded, understood.rows)
             except DecodeError as error:
-                understood.rejected[place] = _rejected(batch[place], error, self._decoder(batch[place].topic)[0])
+                understood.rejected[place] = self.reject(batch[place], error)
+        for place, description in list(understood.described.items()):
+            try:
+                self._check_family(description.external_id, description.family)
+            except DecodeError as error:
+                del understood.described[place]
+                understood.rejected[place] = self.reject(batch[place], error)
+
+    def reject(self, message: RawMessage, error: DecodeError) -> RejectedMessage:
+        """The message as it is kept, in text that can be."""
+        return RejectedMessage(
+            received_at=from_micros(message.received_at),
+            topic=_storable(message.topic),
+            payload=message.payload,
+            reason=error.reason,
+            detail=_storable(error.detail[:_MOST_DETAIL]),
+            decoder=self._decoder_name(message.topic),
+            fingerprint=message.fingerprint(),
+            redelivered=message.redelivered,
+        )
+
+    def _decode(self, message: RawMessage) -> Decoded:
+        if len(message.payload) > LARGEST_MESSAGE:
+            raise DecodeError(
+                RejectReason.TOO_LARGE, f"{len(message.payload)} bytes; {LARGEST_MESSAGE} at most are decoded"
+            )
+        name, decode = self._decoder(message.topic)
+        try:
+            return decode(message.topic, message.payload)
+        except DecodeError:
+            raise
+        except Exception as error:
+            # Whatever bytes a decoder stumbles over come again after a restart, so ending the process would stop the
+            # city for one message. It is kept with its bytes and can be decoded once the decoder is mended.
+            log.exception("decoder_failed", decoder=name, topic=_storable(message.topic))
+            raise DecodeError(RejectReason.DECODER_FAILED, f"{type(error).__name__}: {error}") from error
+
+    def _decoder_name(self, topic: str) -> str | None:
+        try:
+            return self._decoder(topic)[0]
+        except DecodeError:
+            return None
 
     def _decoder(self, topic: str) -> tuple[str, Decoder]:
         known = self._decoder_of.get(topic)
@@ -115,20 +169,25 @@ class Translator:
             known = name, decoders[name]
             if len(self._decoder_of) >= 200_000:  # a flood of made-up topics must not fill the memory
                 self._decoder_of.clear()
-            self._decoder_of[topic] = known
+            if len(topic) <= _REMEMBERED_TOPIC:
+                self._decoder_of[topic] = known
         return known
 
     def _judge(self, place: int, message: RawMessage, decoded: Decoded, understood: Understood) -> None:
+        """Take a message into `understood`. Raises DecodeError before anything of it has been taken."""
+        if decoded.external_id in self._families:
+            self._check_family(decoded.external_id, decoded.family)
         if decoded.description is not None:
             self._check_zone(decoded.description)
-            understood.described[place] = decoded.description
-        for observation in decoded.observations:
-            self._check_time(observation, message.received_at)
+        self._check_values(decoded.observations, message.received_at)
         if self._knows(decoded):
             self._add(place, message, decoded, understood.rows)
         else:
-            understood.unknown.update(self._unknown_streams(decoded))
+            for key, unit in self._unknown_streams(decoded).items():
+                understood.unknown.setdefault(key, unit)
             understood.waiting[place] = decoded
+        if decoded.description is not None:
+            understood.described[place] = decoded.description
 
     def _knows(self, decoded: Decoded) -> bool:
         known = self._streams.get(decoded.external_id, ())
@@ -138,21 +197,25 @@ class Translator:
         if description.zone_id is not None and description.zone_id not in self._zones:
             raise DecodeError(RejectReason.UNKNOWN_ZONE, f"the city pack has no zone {description.zone_id!r}")
 
-    def _check_time(self, observation: DecodedObservation, received_at: int) -> None:
-        at = observation.phenomenon_time
-        if at is None:
-            return
-        if at > received_at + self._max_ahead:
-            lead = (at - received_at) / 1e6
-            raise DecodeError(RejectReason.FUTURE_TIMESTAMP, f"phenomenon time is {lead:.0f} s ahead of receipt")
-        if at < EARLIEST:
-            raise DecodeError(RejectReason.IMPOSSIBLE_TIMESTAMP, f"phenomenon time {from_micros(at)} is before 2000")
+    def _check_family(self, external_id: str, family: Family) -> None:
+        known = self._families[external_id]
+        if known is not family:
+            raise DecodeError(RejectReason.FAMILY_MISMATCH, f"{external_id} is known as {known}, not {family}")
 
-    def _unknown_streams(self, decoded: Decoded) -> dict[DatastreamKey, tuple[Family, str]]:
+    def _check_values(self, observations: Sequence[DecodedObservation], received_at: int) -> None:
+        latest = received_at + self._max_ahead
+        for name, result, _, phenomenon_time, result_time in observations:
+            if not -LARGEST_RESULT <= result <= LARGEST_RESULT:  # also NaN
+                raise DecodeError(RejectReason.IMPOSSIBLE_RESULT, f"{name} of {result:g}")
+            if phenomenon_time is not None and not EARLIEST <= phenomenon_time <= latest:
+                raise _bad_time("phenomenon time", phenomenon_time, received_at)
+            if result_time is not None and not EARLIEST <= result_time <= latest:
+                raise _bad_time("result time", result_time, received_at)
+
+    def _unknown_streams(self, decoded: Decoded) -> dict[DatastreamKey, str]:
         return {
-            DatastreamKey(decoded.external_id, observation.observed_property): (
-                decoded.family,
-                _admitted_unit(observation),
+            DatastreamKey(decoded.external_id, decoded.family, observation.observed_property): _admitted_unit(
+                observation
             )
             for observation in decoded.observations
             if observation.observed_property not in self._streams.get(decoded.external_id, ())
@@ -162,7 +225,7 @@ class Translator:
         if not decoded.observations:
             return
         streams = self._streams[decoded.external_id]
-        _check_units(decoded, streams)
+        _check_streams(decoded, streams)
         received_at = message.received_at
         for name, result, _, phenomenon_time, result_time in decoded.observations:
             rows.datastream_id.append(streams[name].datastream_id)
@@ -173,12 +236,25 @@ class Translator:
             rows.message.append(place)
 
 
-def _check_units(decoded: Decoded, streams: Mapping[str, Stream]) -> None:
+def _bad_time(name: str, at: int, received_at: int) -> DecodeError:
+    if at < EARLIEST:
+        return DecodeError(RejectReason.IMPOSSIBLE_TIMESTAMP, f"{name} is before 2000")
+    return DecodeError(RejectReason.FUTURE_TIMESTAMP, f"{name} is {(at - received_at) / 1e6:.0f} s ahead of receipt")
+
+
+def _check_streams(decoded: Decoded, streams: Mapping[str, Stream]) -> None:
     for observation in decoded.observations:
-        kept, told = streams[observation.observed_property].unit, observation.unit
-        if told is not None and told != kept:
-            name = f"{observation.observed_property} of {decoded.external_id}"
-            raise DecodeError(RejectReason.UNIT_MISMATCH, f"{name} is kept in {kept}, not {told}")
+        stream, name = streams.get(observation.observed_property), observation.observed_property
+        if stream is None:
+            raise DecodeError(
+                RejectReason.TOO_MANY_PROPERTIES,
+                f"{decoded.external_id} has {MOST_DATASTREAMS} datastreams; none for {name}",
+            )
+        if observation.unit is not None and observation.unit != stream.unit:
+            raise DecodeError(
+                RejectReason.UNIT_MISMATCH,
+                f"{name} of {decoded.external_id} is kept in {stream.unit}, not {observation.unit}",
+            )
 
 
 def _admitted_unit(observation: DecodedObservation) -> str:
@@ -195,14 +271,6 @@ def _admitted_unit(observation: DecodedObservation) -> str:
     return unit
 
 
-def _rejected(message: RawMessage, error: DecodeError, decoder: str | None) -> RejectedMessage:
-    return RejectedMessage(
-        received_at=from_micros(message.received_at),
-        topic=message.topic.replace("\x00", "\\x00"),  # PostgreSQL's text cannot hold it
-        payload=message.payload,
-        reason=error.reason,
-        detail=error.detail.replace("\x00", "\\x00"),
-        decoder=decoder,
-        fingerprint=message.fingerprint(),
-        redelivered=message.redelivered,
-    )
+def _storable(text: str) -> str:
+    """`text` with what PostgreSQL cannot hold written out."""
+    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

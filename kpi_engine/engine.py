@@ -16,7 +16,7 @@ from kpi_engine.ring import LoadedPanes, PaneRing
 from kpi_engine.things import Roster, Things
 from kpi_engine.windows import HOUR, Horizon, chunks, from_minute, to_minute
 from pulso.clock import Clock
-from pulso.db.batches import Position, read_batches, read_position, read_unconsumed, save_position
+from pulso.db.batches import Position, read_batches, read_unconsumed, save_position, take_position
 from pulso.db.kpi_values import (
     FinalityLimit,
     Key,
@@ -81,7 +81,7 @@ class Engine:
     async def open(self) -> None:
         """Rebuild memory from the database and record the definitions in use. Raises StorageError."""
         async with self._session.transaction() as transaction:
-            self._position = await read_position(transaction, CONSUMER)
+            self._position = await take_position(transaction, CONSUMER)
             await self._keeper.load(transaction)
             self._progress.note(*await load_newest(transaction), to_micros(self._clock.now()))
             await record_definitions(
@@ -143,8 +143,8 @@ class Engine:
         if frame is None:
             return Panes.empty()
 
-        async def unconsumed() -> list[ObservationFrame]:
-            return [batch.frame for batch in await read_unconsumed(transaction, position)]
+        async def unconsumed(datastream_ids: Ints) -> list[ObservationFrame]:
+            return await read_unconsumed(transaction, position, datastream_ids)
 
         changed = await self._keeper.apply(transaction, frame, unconsumed)
         self._progress.observe(changed, to_micros(now))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from math import isnan
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def _evaluate_chunk(indicator: Indicator, things: Things, source: PaneSource, en
             kpi_id=indicator.definition.id,
             zone_id=things.zoning.zone_ids[zone],
             window=windows[window],
-            value=None if isnan(value) else value,
+            value=value if isfinite(value) else None,
             band=_band(indicator, outcome, window, zone, value),
             coverage=covered,
             observed_until=None if observed == NEUTRAL["last_time"] else from_micros(observed),
@@ -123,7 +123,7 @@ def _observed_until(scope: Scope) -> Ints:
 
 
 def _band(indicator: Indicator, outcome: Outcome, window: int, zone: int, value: float) -> BandState | None:
-    if isnan(value):
+    if not isfinite(value):
         return None
     if outcome.band is not None:
         place = int(outcome.band[window, zone])

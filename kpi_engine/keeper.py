@@ -91,11 +91,11 @@ class PaneKeeper:
         self,
         transaction: Transaction,
         frame: ObservationFrame,
-        unconsumed: Callable[[], Awaitable[Sequence[ObservationFrame]]],
+        unconsumed: Callable[[Ints], Awaitable[Sequence[ObservationFrame]]],
     ) -> Panes:
         """Take a frame in; return the minute panes it changed as they are now (emptied ones with count 0).
 
-        `unconsumed` gives the frames behind this one whose observations the tables hold already.
+        `unconsumed` gives what the frames behind this one hold of some datastreams, if the tables hold it already.
         """
         ids, minute = frame.datastream_id.astype(np.int64), frame.phenomenon_time // MINUTE_MICROS
         corrected = Keys.of(ids[frame.corrects], minute[frame.corrects])
@@ -106,7 +106,7 @@ class PaneKeeper:
         await self._merge(transaction, Rollup.HOUR, self.hours, coarsen(added, HOUR, self._phase))
         if not len(corrected):
             return changed
-        rebuilt = await self._rebuild(transaction, corrected, await unconsumed())
+        rebuilt = await self._rebuild(transaction, corrected, await unconsumed(corrected.datastream_id))
         return Panes.concatenate(changed, rebuilt)
 
     async def _merge(self, transaction: Transaction, rollup: Rollup, ring: PaneRing, added: Panes) -> Panes:

@@ -71,7 +71,8 @@ async def compare(
 
 async def _replay(transaction: Transaction, roster: Roster) -> "_Replay":
     position = await read_position(transaction, CONSUMER)
-    coming = [batch.frame for batch in await read_unconsumed(transaction, position)]
+    everything = np.array([stream.datastream_id for stream in roster.datastreams], np.int64)
+    coming = await read_unconsumed(transaction, position, everything)
     progress = Progress(roster, 0.0)
     progress.note(*await load_newest(transaction), 0)
     return _Replay(transaction, roster, progress, coming)

@@ -5,6 +5,7 @@ AppError
  +- DecodeError           one message cannot be understood; it is kept and acknowledged
  +- UnknownZone / UnknownThing / UnknownDatastream / UnknownKpi
  +- StorageError          the database did not do what was asked; try again with a back-off
+ |   +- NotStorable       it refuses these very data; trying again would not help
  +- PublishError          the broker did not take a message
 """
 
@@ -38,10 +39,14 @@ class RejectReason(StrEnum):
     UNKNOWN_PROPERTY = "unknown_property"
     UNKNOWN_ZONE = "unknown_zone"
     UNIT_MISMATCH = "unit_mismatch"
-    NOT_FINITE = "not_finite"
+    FAMILY_MISMATCH = "family_mismatch"
+    TOO_MANY_PROPERTIES = "too_many_properties"
+    IMPOSSIBLE_RESULT = "impossible_result"
     FUTURE_TIMESTAMP = "future_timestamp"
     IMPOSSIBLE_TIMESTAMP = "impossible_timestamp"
     TOO_LARGE = "too_large"
+    DECODER_FAILED = "decoder_failed"
+    NOT_STORABLE = "not_storable"
 
 
 class DecodeError(AppError):
@@ -71,6 +76,10 @@ class UnknownKpi(AppError):
 
 class StorageError(AppError):
     """The database did not do what was asked of it."""
+
+
+class NotStorable(StorageError):
+    """The database refuses these data, and would refuse them again."""
 
 
 class PublishError(AppError):

@@ -29,6 +29,10 @@ class ObservationFrame:
     def __len__(self) -> int:
         return len(self.datastream_id)
 
+    def select(self, rows: NDArray[np.bool_]) -> "ObservationFrame":
+        """The observations where `rows` holds."""
+        return ObservationFrame(*(getattr(self, name)[rows] for name in _DTYPES))
+
 
 _DTYPES = {
     "datastream_id": "<i4",

@@ -3,10 +3,13 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
+from typing import TypeVar
 
 import structlog
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -28,10 +31,13 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-async def until(stop: asyncio.Event, *tasks: Coroutine[object, object, None]) -> None:
-    """Run `tasks` until `stop` is set, then cancel them; an error in one ends all and is raised."""
-    async with asyncio.TaskGroup() as group:
-        running = [group.create_task(task) for task in tasks]
-        await stop.wait()
-        for task in running:
-            task.cancel()
+async def before(stop: asyncio.Event, work: Coroutine[object, object, Result]) -> Result | None:
+    """The result of `work`, or None if `stop` is set first, which cancels it."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)

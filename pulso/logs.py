@@ -9,7 +9,8 @@ import structlog
 def configure(service: str, *, level: str = "info", json: bool = False) -> None:
     """Set up structlog and the standard library's logging for one service, writing to standard error.
 
-    Libraries that log through `logging` (uvicorn, paho) come out in the same shape, from warning upwards.
+    Libraries that log through `logging` (uvicorn, paho) come out in the same shape, from warning upwards. Tracebacks
+    come without local variables, as passwords are among them.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -18,9 +19,14 @@ def configure(service: str, *, level: str = "info", json: bool = False) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     renderer: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [
+            structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(),
+        ]
         if json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -4,7 +4,8 @@ A property may carry a suffix for class, direction, phase, tariff or channel (`v
 `energy_import_t1`, `voltage_l2`): it keeps the unit of its stem.
 """
 
-from functools import cache
+import re
+from functools import lru_cache
 from types import MappingProxyType
 
 CANONICAL_UNITS = MappingProxyType(
@@ -64,19 +65,24 @@ _SPELLINGS = MappingProxyType(
 )
 
 
-@cache
+_SUFFIXES = re.compile(r"(_[a-z0-9]{1,16}){0,3}")
+
+
+@lru_cache(maxsize=10_000)
 def canonical_units(observed_property: str) -> tuple[str, ...] | None:
     """The admitted UCUM codes of a property, the default first; None for an unknown property.
 
+    At most three suffixes of 16 lower-case letters and digits each.
+
     >>> canonical_units("vehicle_count_heavy")
     ('1',)
-    >>> canonical_units("spped") is None
-    True
+    >>> canonical_units("spped") is None, canonical_units("speed_North!") is None
+    (True, True)
     """
     stem = observed_property
     while stem:
         if stem in CANONICAL_UNITS:
-            return CANONICAL_UNITS[stem]
+            return CANONICAL_UNITS[stem] if _SUFFIXES.fullmatch(observed_property, len(stem)) else None
         stem = stem.rpartition("_")[0]
     return None
 

@@ -1,7 +1,6 @@
 """The command `pulso sim`: run the simulated city, and make things happen in it."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pulso import logs
-from pulso.errors import AppError, ConfigurationError
 from pulso.settings import CitySettings, HealthSettings, LogSettings, MqttSettings, load
+from sensors_sim.command import clearly
 
 if TYPE_CHECKING:
     from sensors_sim.incidents import Incident
@@ -66,7 +65,7 @@ def run(  # noqa: PLR0913, PLR0917  one parameter per option is what the command
         "faults": faults,
         "scenario": scenario,
     }
-    _clearly(lambda: _serve(chosen, {"host": host, "port": port}, count, duration))
+    clearly(lambda: _serve(chosen, {"host": host, "port": port}, count, duration))
 
 
 def _serve(chosen: dict[str, Any], broker: dict[str, Any], count: int | None, duration: float | None) -> None:
@@ -115,7 +114,7 @@ def incident(  # noqa: PLR0913, PLR0917
         taken = asyncio.run(request_incident(mqtt, wish, ANSWER_WITHIN))
         _print_incidents([taken])
 
-    _clearly(ask)
+    clearly(ask)
 
 
 @app.command()
@@ -133,7 +132,7 @@ def incidents(
         now = datetime.now(UTC)
         _print_incidents([each for each in asyncio.run(list_incidents(mqtt, ANSWER_WITHIN)) if each.end > now])
 
-    _clearly(ask)
+    clearly(ask)
 
 
 def _print_incidents(listed: "list[Incident]") -> None:
@@ -142,18 +141,6 @@ def _print_incidents(listed: "list[Incident]") -> None:
     for each in listed:
         when = f"{each.start:%Y-%m-%d %H:%M:%S} to {each.end:%H:%M:%S} UTC"
         typer.echo(f"{each.kind:<11} {each.zone_id:<22} severity {each.severity:.2f}   {when}")
-
-
-def _clearly(action: Callable[[], None]) -> None:
-    """Run the command; what the user can mend is one message: exit code 2 for configuration, 1 for the rest."""
-    try:
-        action()
-    except ConfigurationError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    except AppError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
 
 
 if __name__ == "__main__":

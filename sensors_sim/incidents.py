@@ -82,8 +82,15 @@ class Incidents:
         return cls(ordered, zones)
 
     def between(self, start: datetime, end: datetime) -> "Incidents":
-        """Those that can be felt somewhere in [start, end)."""
-        return Incidents(tuple(i for i in self.listed if i.start < end and i.forgotten > start), self.zones)
+        """Those that can be felt somewhere in [start, end), also through a later outage that found them not made up."""
+        kept: list[Incident] = []
+        felt_from = start
+        for incident in sorted(self.listed, key=lambda one: one.forgotten, reverse=True):
+            if incident.start < end and incident.forgotten > felt_from:
+                kept.append(incident)
+                if incident.kind is IncidentKind.OUTAGE:
+                    felt_from = min(felt_from, incident.start)
+        return Incidents(tuple(sorted(kept)), self.zones)
 
     def intensity(self, kind: IncidentKind, sites: Sites, micros: Micros) -> Floats:
         """How strongly incidents of a kind are felt, 0 to 1, row by row; of several the strongest."""

@@ -43,7 +43,7 @@ async def things(
     )
 
 
-@router.get("/things/{external_id}", responses=documented(404, 503))
+@router.get("/things/{external_id}", responses=documented(404, 422, 503))
 async def thing(
     external_id: Annotated[str, Path(max_length=128, examples=["cdmx-trf-coyoacan-03"])], services: ServicesDep
 ) -> ThingDetail:

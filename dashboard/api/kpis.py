@@ -19,7 +19,7 @@ async def kpis(services: ServicesDep) -> Page[KpiOut]:
     return Page[KpiOut](items=[KpiOut.of(definition) for definition in services.pack.kpis.values()], next=None)
 
 
-@router.get("/kpis/{kpi_id}", responses=documented(404))
+@router.get("/kpis/{kpi_id}", responses=documented(404, 422))
 async def kpi(kpi_id: KpiName, services: ServicesDep) -> KpiOut:
     """One definition."""
     return KpiOut.of(services.pack.kpi(kpi_id))

@@ -226,6 +226,13 @@ class KpiValuePage(Page[KpiValueOut]):
     unit: str
 
 
+class RootOut(_Answer):
+    """Where to go on from here."""
+
+    description: str = Field(description="The OpenAPI document.", examples=["/api/v1/openapi.json"])
+    paths: list[str]
+
+
 class HealthOut(_Answer):
     """How the web process is."""
 

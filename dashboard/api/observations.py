@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from dashboard.api.models import DatastreamOut, ObservationOut, ObservationPage, Page
 from dashboard.api.parameters import (
+    LARGEST_ID,
     NO_NUL,
     IntervalDep,
     PagingDep,
@@ -23,8 +24,7 @@ from pulso.errors import UnknownDatastream
 
 router = APIRouter(tags=["observations"])
 
-_LARGEST_ID = 2**31 - 1
-DatastreamNumber = Annotated[int, Path(ge=1, le=_LARGEST_ID)]
+DatastreamNumber = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 ThingQuery = Annotated[str | None, Query(max_length=128, pattern=NO_NUL, description="External id of a thing.")]
 PropertyQuery = Annotated[
     str | None, Query(max_length=63, pattern=NO_NUL, description="Observed property.", examples=["speed"])
@@ -44,7 +44,7 @@ class DatastreamName:
 
 
 def datastream_name(
-    datastream_id: Annotated[int | None, Query(ge=1, le=_LARGEST_ID, examples=[12])] = None,
+    datastream_id: Annotated[int | None, Query(ge=1, le=LARGEST_ID, examples=[12])] = None,
     thing: ThingQuery = None,
     observed_property: PropertyQuery = None,
 ) -> DatastreamName:

@@ -1,19 +1,21 @@
 """What the routes take: intervals, limits, cursors."""
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Query, Request
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from dashboard.problems import BadRequest
 from dashboard.services import Services
 
 LONGEST_RANGE = timedelta(days=366)
 MOST_ROWS = 10_000
+LARGEST_ID = 2**31 - 1  # of an integer key
 NO_NUL = r"^[^\x00]*$"  # the one character PostgreSQL's text cannot hold
 
 Row = TypeVar("Row")
@@ -34,13 +36,26 @@ class Interval:
     end: datetime | None
 
 
+_LOST_PLUS = re.compile(r"(?<=\d) (?=\d\d:?\d\d$)")
+
+
+def _iso(text: str) -> str:
+    """A moment as it was meant: in a query an unescaped + is a blank. A bare number is refused, not guessed."""
+    if re.fullmatch(r"[-+.\d]+", text) and "-" not in text[1:]:
+        raise ValueError("a datetime in ISO 8601 is needed, not a number")
+    return _LOST_PLUS.sub("+", text)
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_iso)]
+
+
 def interval(
     start: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Query(description="Inclusive; ISO 8601 with an offset or Z.", examples=["2026-11-22T18:00:00Z"]),
     ] = None,
     end: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Query(description="Exclusive; after `start`, at most 366 days later.", examples=["2026-11-22T19:00:00Z"]),
     ] = None,
 ) -> Interval:
@@ -94,7 +109,7 @@ def decode_cursor(cursor: str) -> str:
 def decode_number(cursor: str) -> int:
     """The number within a cursor. Raises BadRequest."""
     position = decode_cursor(cursor)
-    if not position.isdecimal() or len(position) > 9:
+    if not position.isdecimal() or len(position) > len(str(LARGEST_ID)) or int(position) > LARGEST_ID:
         raise BadRequest("cursor", "is not one that a page gave")
     return int(position)
 

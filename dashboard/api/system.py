@@ -1,10 +1,12 @@
 """The live stream and the health of the process."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import StreamingResponse
 
-from dashboard.api.models import HealthOut
+from dashboard.api.models import HealthOut, RootOut
 from dashboard.api.parameters import ServicesDep
+from dashboard.live.hub import MOST_VIEWERS
+from dashboard.problems import documented
 from dashboard.services import Services
 
 router = APIRouter(tags=["system"])
@@ -15,9 +17,18 @@ _STREAM = {
 }
 
 
-@router.get("/live", response_class=StreamingResponse, responses={200: _STREAM})
+@router.get("", include_in_schema=False)
+async def root(request: Request) -> RootOut:
+    """What there is, for whoever opens the address by hand."""
+    description = str(request.app.openapi_url)
+    return RootOut(description=description, paths=sorted(request.app.openapi()["paths"]))
+
+
+@router.get("/live", response_class=StreamingResponse, responses={200: _STREAM, **documented(503)})
 async def live(services: ServicesDep) -> StreamingResponse:
     """What the wall shows, as it changes: a whole state first, then at least one frame per second."""
+    if services.hub.is_full:
+        raise HTTPException(503, f"{MOST_VIEWERS} live streams are open, the most there may be", {"Retry-After": "5"})
     return StreamingResponse(
         services.hub.frames(),
         media_type="text/event-stream",

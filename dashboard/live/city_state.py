@@ -1,7 +1,7 @@
 """The present state of the city as last read, and what follows from it at a given moment. No I/O."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dashboard.board import Board
@@ -27,12 +27,13 @@ class CityState:
     rows: dict[Key, ShownRow] = field(default_factory=dict)
     history: dict[str, dict[datetime, float | None]] = field(default_factory=dict)
     activity: dict[Family, ActivityRow] = field(default_factory=dict)
+    intervals: dict[tuple[Family, str | None], timedelta] = field(default_factory=dict)
     since: dict[Key, datetime] = field(default_factory=dict)
     newest: datetime | None = None
 
-    def set_rows(self, rows: Iterable[ShownRow]) -> None:
-        """Replace what is known of each KPI and zone."""
-        self.rows = {(row.kpi_id, row.zone_id): row for row in rows}
+    def set_rows(self, rows: Iterable[ShownRow], since: Mapping[str, datetime]) -> None:
+        """Replace what is known of each KPI and zone by what was read of windows that end after the KPI's `since`."""
+        self.rows = {(row.kpi_id, row.zone_id): self._with_older_value(row, since[row.kpi_id]) for row in rows}
 
     def add_history(self, points: Iterable[tuple[str, datetime, float | None]], now: datetime) -> None:
         """Add or replace points of the city's sparklines, and drop those grown too old."""
@@ -56,7 +57,7 @@ class CityState:
 
     def cells(self, now: datetime) -> list[Cell]:
         """What is to be shown for each KPI and zone at `now`."""
-        return [judge(row, self._expectation(row.kpi_id), now, self._difference(row)) for row in self.rows.values()]
+        return [judge(row, self._expectation(row), now, self._difference(row)) for row in self.rows.values()]
 
     def points(self) -> dict[str, dict[int, float | None]]:
         """Window end and value of the city's sparklines, rounded as shown."""
@@ -108,10 +109,24 @@ class CityState:
             zone=zones[0] if len(zones) == 1 else None,
         )
 
-    def _expectation(self, kpi_id: str) -> Expectation:
-        definition = self.pack.kpi(kpi_id)
-        row = self.activity.get(definition.family)
-        return Expectation(definition, row.expected_interval if row else _DEFAULT_INTERVAL)
+    def _with_older_value(self, row: ShownRow, since: datetime) -> ShownRow:
+        """The row, with the value already known where that is older than what was read now."""
+        known = self.rows.get((row.kpi_id, row.zone_id))
+        if row.window_end is not None or known is None or known.window_end is None or known.window_end > since:
+            return row
+        return replace(
+            known,
+            running_end=row.running_end,
+            running_value=row.running_value,
+            running_coverage=row.running_coverage,
+            running_until=row.running_until,
+        )
+
+    def _expectation(self, row: ShownRow) -> Expectation:
+        """A zone is judged by its own things; the city, and a zone that has none, by all of the family."""
+        definition = self.pack.kpi(row.kpi_id)
+        whole = self.intervals.get((definition.family, None), _DEFAULT_INTERVAL)
+        return Expectation(definition, self.intervals.get((definition.family, row.zone_id), whole))
 
     def _difference(self, row: ShownRow) -> float | None:
         """To the value one trend earlier; only the city has a history here."""

@@ -1,6 +1,7 @@
 """The feed: one listener and one set of queries, whatever the number of viewers."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -13,6 +14,7 @@ from dashboard.gate import DatabaseGate
 from dashboard.live.city_state import INCIDENT_BANDS, CityState, history_start
 from dashboard.live.hub import Hub, Update
 from dashboard.metrics import WebMetrics
+from pulso.city.definition import WindowShape
 from pulso.clock import Clock
 from pulso.db import listen
 from pulso.errors import StorageError
@@ -26,6 +28,7 @@ BEAT = 1.0  # seconds between frames, news or not; the wall calls the connection
 LEAST_PAUSE = 0.25  # seconds between two frames
 ACTIVITY_EVERY = timedelta(seconds=5)
 EVERYTHING_EVERY = timedelta(seconds=60)  # values are read again even if no notification came
+LOOK_BACK = timedelta(days=2)  # how old a value may be to be named as the last one
 QUERY_TIMEOUT = 3.0  # seconds until a database that does not answer counts as away
 
 
@@ -74,7 +77,7 @@ class Feed:
                 delay=delay,
             )
         )
-        self._metrics.delay.set((delay or 0) / 1000)
+        self._metrics.delay.set(math.nan if delay is None else delay / 1000)
         self._metrics.database_up.set(self._gate.away_since is None)
 
     async def _read_forever(self) -> None:
@@ -108,29 +111,35 @@ class Feed:
     async def read(self, *, values: bool) -> None:
         """Bring the state up to date; `values` says that KPI values have changed. Raises StorageError."""
         now = self._clock.now()
-        reading = self._gate.reading
+        reading = self._gate.live_reading
         self._state.saw_observation(await self._counted("newest_batch", reading.newest_batch()))
         if self._is_due(self._activity_read, ACTIVITY_EVERY, now):
             self._state.set_activity(await self._counted("activity", reading.activity(now)))
+            self._state.intervals = await self._counted("intervals", reading.intervals())
             self._activity_read = now
         everything = self._is_due(self._everything_read, EVERYTHING_EVERY, now)
         if values or everything:
             await self._read_values(now, everything=everything)
 
     async def _read_values(self, now: datetime, *, everything: bool) -> None:
-        state, reading = self._state, self._gate.reading
-        steps: dict[str, timedelta] = {kpi_id: definition.window.step for kpi_id, definition in state.pack.kpis.items()}
+        """Read all windows, or those that can still be provisional: the others wait for the next full reading."""
+        state, reading = self._state, self._gate.live_reading
+        windows: dict[str, WindowShape] = {kpi_id: definition.window for kpi_id, definition in state.pack.kpis.items()}
+        steps = {kpi_id: window.step for kpi_id, window in windows.items()}
         zones = [zone.zone_id for zone in state.pack.zones]
-        since = history_start(state.pack, state.board, now)
+        open_since = {kpi_id: now - window.length - 5 * window.step for kpi_id, window in windows.items()}
+        history = history_start(state.pack, state.board, now)
         if everything:
-            self._everything_read = now
-        else:  # what is provisional can change; older windows wait for the next full reading
-            lengths = {kpi_id: state.pack.kpi(kpi_id).window.length for kpi_id in since}
-            since = {kpi_id: max(start, now - lengths[kpi_id] - 5 * steps[kpi_id]) for kpi_id, start in since.items()}
-        state.add_history(await self._counted("history", reading.history(since, state.pack.city_zone.zone_id)), now)
-        state.set_rows(await self._counted("shown_values", reading.shown_values(steps, zones, now)))
+            shown = {kpi_id: min(since, now - LOOK_BACK) for kpi_id, since in open_since.items()}
+        else:
+            shown = open_since
+            history = {kpi_id: max(start, open_since[kpi_id]) for kpi_id, start in history.items()}
+        state.add_history(await self._counted("history", reading.history(history, state.pack.city_zone.zone_id)), now)
+        state.set_rows(await self._counted("shown_values", reading.shown_values(steps, shown, zones, now)), shown)
         if keys := state.unknown_since(state.cells(now)):
             state.since |= await self._counted("band_since", reading.band_since(keys, INCIDENT_BANDS, now))
+        if everything:
+            self._everything_read = now
 
     async def _counted(self, query: str, rows: Awaitable[Result]) -> Result:
         self._metrics.reads.labels(query).inc()

@@ -13,6 +13,7 @@ from dashboard.live.frame import Activity, Cell, Frame, Incident, encode, millis
 from dashboard.metrics import WebMetrics
 
 RETRY = b"retry: 1000\n\n"  # milliseconds a browser waits before it connects again
+MOST_VIEWERS = 800  # streams of one process; each holds a socket, of the 1,024 that many systems allow
 _FROM_THE_START = -1
 
 Points = Mapping[str, Mapping[int, float | None]]
@@ -46,6 +47,12 @@ class Hub:
         self._encoded: dict[int, bytes] = {}
         self._next = asyncio.Event()
         self._closed = False
+        self._viewers = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether another stream would be one too many."""
+        return self._viewers >= MOST_VIEWERS
 
     def publish(self, update: Update) -> None:
         """Take the new state and wake every viewer; a frame goes out even if nothing changed: it is the heartbeat."""
@@ -69,7 +76,7 @@ class Hub:
 
     async def frames(self) -> AsyncIterator[bytes]:
         """The stream of one viewer: first the whole state, then what changed since the frame before."""
-        self._metrics.viewers.inc()
+        self._count(+1)
         try:
             yield RETRY
             seen = _FROM_THE_START
@@ -78,7 +85,11 @@ class Hub:
                 self._metrics.frames.inc()
                 yield frame
         finally:
-            self._metrics.viewers.dec()
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        self._viewers += change
+        self._metrics.viewers.set(self._viewers)
 
     async def _newer_than(self, seen: int) -> bool:
         """Wait for a frame that the viewer has not seen; False when the hub is closed."""

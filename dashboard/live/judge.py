@@ -15,7 +15,7 @@ _NAMED = 2
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is known of one KPI: its definition, and the longest interval between observations of a healthy thing."""
+    """What is known of one KPI: its definition, and the usual interval between observations of one of its things."""
 
     definition: KpiDefinition
     interval: timedelta

@@ -4,7 +4,9 @@ import dash
 from starlette.responses import HTMLResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_NOT_PAGES = ("/api/", "/assets/", "/_dash-", "/_reload-hash", "/healthz", "/readyz", "/metrics")
+_SINGLE = frozenset({"/", "/healthz", "/readyz", "/metrics", "/_dash-layout", "/_dash-dependencies",
+                     "/_dash-update-component"})  # fmt: skip
+_BELOW = ("/api/", "/assets/", "/_dash-component-suites/")
 _NOT_THERE = '<!DOCTYPE html><title>404</title><p>404 · <a href="/wall">Pulso</a></p>'
 
 
@@ -24,4 +26,4 @@ class KnownPaths:
     @staticmethod
     def _is_known(path: str) -> bool:
         pages = {page["path"] for page in dash.page_registry.values()}
-        return path == "/" or path in pages or path.startswith(_NOT_PAGES)
+        return path in _SINGLE or path in pages or path.startswith(_BELOW)

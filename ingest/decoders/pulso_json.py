@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from ingest.decoders import decoder
-from ingest.message import Decoded, DecodedObservation
+from ingest.message import LARGEST_RESULT, Decoded, DecodedObservation
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import Family, ThingDescription, ZoneId, to_micros
 from pulso.units import normalise
@@ -16,7 +16,10 @@ from pulso.units import normalise
 _THING_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 Parsed = TypeVar("Parsed")
-Name = Annotated[str, msgspec.Meta(max_length=200)]
+Name = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\x00-\x1f]*\Z")]
+PropertyName = Annotated[str, msgspec.Meta(max_length=63)]  # its letters are looked at once, when it is new
+PropertyKey = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,62}\Z")]
+Number = Annotated[float, msgspec.Meta(ge=-LARGEST_RESULT, le=LARGEST_RESULT)]
 
 
 class _Measured(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,7 +32,7 @@ class _Measured(msgspec.Struct, forbid_unknown_fields=True):
 class _Record(msgspec.Struct, forbid_unknown_fields=True):
     """The results of one moment."""
 
-    observations: Annotated[dict[str, float | _Measured], msgspec.Meta(min_length=1, max_length=200)]
+    observations: Annotated[dict[PropertyName, float | _Measured], msgspec.Meta(min_length=1, max_length=200)]
     phenomenon_time: Moment | None = None
     result_time: Moment | None = None
 
@@ -41,8 +44,8 @@ class _About(msgspec.Struct, forbid_unknown_fields=True):
     zone: str | None = None
     latitude: Annotated[float, msgspec.Meta(ge=-90, le=90)] | None = None
     longitude: Annotated[float, msgspec.Meta(ge=-180, le=180)] | None = None
-    expected_interval: Annotated[float, msgspec.Meta(gt=0, le=31_536_000)] = 60.0
-    properties: Annotated[dict[str, float], msgspec.Meta(max_length=50)] = {}
+    expected_interval: Annotated[float, msgspec.Meta(ge=0.1, le=31_536_000)] = 60.0
+    properties: Annotated[dict[PropertyKey, Number], msgspec.Meta(max_length=50)] = {}
 
 
 _records = msgspec.json.Decoder(_Record | list[_Record])

@@ -132,7 +132,7 @@ def _read(file: Path, faults: list[str]) -> dict[str, Any] | None:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        faults.append(f"{file.name}: {error}")
+        faults.append(f"{file.relative_to(file.parents[1]) if file.parent.name == 'kpis' else file.name}: {error}")
         return None
 
 

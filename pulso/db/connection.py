@@ -8,16 +8,28 @@ from contextlib import asynccontextmanager
 import psycopg
 import structlog
 from psycopg import AsyncConnection, sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from pulso.errors import StorageError
+from pulso.errors import ConfigurationError, NotStorable, StorageError
 from pulso.settings import DatabaseSettings
 
 log = structlog.get_logger()
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+# The data are at fault, not the server: a value no column can hold, a broken constraint, a key too long for an index,
+# text that is no Unicode. Everything else (connection, deadlock, time-out, full disk) passes or is mended.
+_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded, UnicodeEncodeError)
+
+# A server that vanished without a word (power, firewall) is noticed after half a minute, not after two hours.
+_NOTICE_DEAD_PEERS = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 
 
 class Database:
@@ -31,11 +43,14 @@ class Database:
     async def connection(self) -> AsyncIterator[AsyncConnection[TupleRow]]:
         """A connection from the pool, in a transaction that commits when the block ends without an error.
 
-        Raises StorageError for whatever psycopg raises inside the block, commit included.
+        Raises StorageError for whatever psycopg raises inside the block, commit included; NotStorable, which is one,
+        if the data are at fault.
         """
         try:
             async with self._pool.connection() as connection:
                 yield connection
+        except _REFUSALS as error:
+            raise NotStorable(f"{type(error).__name__}: {error}") from error
         except (psycopg.Error, PoolTimeout) as error:
             raise StorageError(f"{type(error).__name__}: {error}") from error
 
@@ -45,12 +60,20 @@ class Database:
 
 
 def conninfo(settings: DatabaseSettings) -> str:
-    """The libpq connection string of `settings`, with what all our sessions have in common."""
-    return make_conninfo(
-        settings.url.get_secret_value(),
-        connect_timeout=5,
-        options=f"-c timezone=UTC -c statement_timeout={int(settings.statement_timeout * 1000)}",
-    )
+    """The libpq connection string of `settings`, with what all our sessions have in common.
+
+    Raises ConfigurationError for an address libpq cannot read, without repeating it: there may be a password in it.
+    """
+    try:
+        given = conninfo_to_dict(settings.url.get_secret_value()).get("options") or ""
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "PULSO_DB_URL is neither a postgresql:// address nor a libpq connection string"
+        ) from None
+    common: dict[str, str | int] = {"connect_timeout": 5, **_NOTICE_DEAD_PEERS}
+    # Compiling a short statement over many chunks takes longer than running it: no JIT.
+    ours = f"-c timezone=UTC -c jit=off -c statement_timeout={int(settings.statement_timeout * 1000)}"
+    return make_conninfo(settings.url.get_secret_value(), **common, options=f"{given} {ours}".strip())
 
 
 async def _prepare_session(connection: AsyncConnection[TupleRow]) -> None:

@@ -184,7 +184,9 @@ async def _differing(
     """Rows, in order of arrival, whose key stands with another result, or stands twice in this batch."""
     rows: set[int] = set()
     if len(again):
-        await cursor.execute(SQL["observation_differing"], {"places": again.tolist()})
+        times = columns.phenomenon_time[again]
+        bounds = {"first": from_micros(times.min()), "last": from_micros(times.max())}
+        await cursor.execute(SQL["observation_differing"], {"places": again.tolist(), **bounds})
         rows.update(place for (place,) in await cursor.fetchall())
     rows.update(_repeats_worth_a_look(columns, repeated))
     return sorted(rows)
@@ -232,8 +234,9 @@ async def _settle(
 async def _known_versions(
     cursor: AsyncCursor[TupleRow], keys: Sequence[Key]
 ) -> tuple[dict[Key, Version], dict[Key, list[Version]]]:
-    wanted = {"datastream_ids": [key[0] for key in keys], "phenomenon_times": [key[1] for key in keys]}
-    await cursor.execute(SQL["observation_lock_existing"], wanted)
+    times = [key[1] for key in keys]
+    wanted = {"datastream_ids": [key[0] for key in keys], "phenomenon_times": times}
+    await cursor.execute(SQL["observation_lock_existing"], {**wanted, "first": min(times), "last": max(times)})
     stored = {(row[0], row[1]): Version(*row[2:]) for row in await cursor.fetchall()}
     await cursor.execute(SQL["observation_superseded"], wanted)
     superseded: dict[Key, list[Version]] = defaultdict(list)

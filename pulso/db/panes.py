@@ -61,8 +61,8 @@ async def load_panes(
     """The panes of these keys; keys without one are absent. `start` in minutes since 1970 UTC."""
     if not len(datastream_id):
         return Panes.empty()
-    await _stage_keys(transaction, datastream_id, start)
-    return _panes(await _copy_out(transaction, f"rollup_{rollup}_by_key"))
+    bounds = await _stage_keys(transaction, datastream_id, start)
+    return _panes(await _copy_out(transaction, f"rollup_{rollup}_by_key", bounds))
 
 
 async def load_pane_range(
@@ -83,16 +83,16 @@ async def delete_panes(
 ) -> None:
     """Delete the panes of these keys. `start` in minutes since 1970 UTC."""
     if len(datastream_id):
-        await _stage_keys(transaction, datastream_id, start)
-        await transaction.execute(SQL[f"rollup_{rollup}_delete_staged"])
+        bounds = await _stage_keys(transaction, datastream_id, start)
+        await transaction.execute(SQL[f"rollup_{rollup}_delete_staged"], bounds)
 
 
 async def load_observations_of(
     transaction: Transaction, datastream_id: NDArray[np.int64], minute: NDArray[np.int64]
 ) -> Observations:
     """The stored observations of these (datastream, minute) keys, whatever their quality."""
-    await _stage_keys(transaction, datastream_id, minute)
-    return Observations(**decode_rows(_OBSERVATION, await _copy_out(transaction, "observations_by_minute")))
+    bounds = await _stage_keys(transaction, datastream_id, minute)
+    return Observations(**decode_rows(_OBSERVATION, await _copy_out(transaction, "observations_by_minute", bounds)))
 
 
 async def load_observation_range(
@@ -110,10 +110,14 @@ async def load_newest(transaction: Transaction) -> tuple[NDArray[np.int64], NDAr
     return newest["datastream_id"], newest["last_time"]
 
 
-async def _stage_keys(transaction: Transaction, datastream_id: NDArray[np.int64], start: NDArray[np.int64]) -> None:
+async def _stage_keys(
+    transaction: Transaction, datastream_id: NDArray[np.int64], start: NDArray[np.int64]
+) -> dict[str, int]:
+    """Stage keys, at least one; returns the first and the last start in seconds since 1970 UTC."""
     await transaction.execute(SQL["stage_key_clear"])
     keys = encode_rows(_KEY, {"datastream_id": datastream_id, "start": start * MINUTE_MICROS})
     await _copy_in(transaction, "stage_key_fill", keys)
+    return {"first": int(start.min()) * 60, "last": int(start.max()) * 60}
 
 
 async def _copy_in(transaction: Transaction, statement: str, data: bytes) -> None:

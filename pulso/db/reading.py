@@ -107,7 +107,6 @@ class ActivityRow:
     per_minute: int
     last_seen: datetime | None
     last_received: datetime | None
-    expected_interval: timedelta
 
 
 class ReadingRepository:
@@ -177,12 +176,18 @@ class ReadingRepository:
             return [KpiValueRow(*row) for row in await cursor.fetchall()]
 
     async def shown_values(
-        self, steps: Mapping[str, timedelta], zone_ids: Sequence[str], now: datetime
+        self, steps: Mapping[str, timedelta], since: Mapping[str, datetime], zone_ids: Sequence[str], now: datetime
     ) -> list[ShownRow]:
-        """One row for each KPI (with the step of its windows) and zone, whether it has values or not."""
+        """One row for each KPI and zone, whether it has values that end after the KPI's `since` or not.
+
+        `steps` is the time from one window of a KPI to the next; both mappings have the same KPIs, and `since` lies
+        at least one step back.
+        """
         wanted = {
             "kpi_ids": list(steps),
             "steps": list(steps.values()),
+            "since": [since[kpi_id] for kpi_id in steps],
+            "oldest": min(since.values(), default=now),
             "zone_ids": list(zone_ids),
             "now": now,
         }
@@ -192,7 +197,12 @@ class ReadingRepository:
 
     async def history(self, since: Mapping[str, datetime], zone_id: str) -> list[tuple[str, datetime, float | None]]:
         """(KPI, window end, value) of one zone for windows that end after the KPI's `since`, oldest first."""
-        wanted = {"kpi_ids": list(since), "since": list(since.values()), "zone_id": zone_id}
+        wanted = {
+            "kpi_ids": list(since),
+            "since": list(since.values()),
+            "oldest": min(since.values(), default=None),
+            "zone_id": zone_id,
+        }
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.execute(SQL["reading_history"], wanted)
             return [(kpi_id, window_end, value) for kpi_id, window_end, value in await cursor.fetchall()]
@@ -217,6 +227,12 @@ class ReadingRepository:
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.execute(SQL["reading_activity"], {"now": now})
             return [ActivityRow(Family(family), *rest) for family, *rest in await cursor.fetchall()]
+
+    async def intervals(self) -> dict[tuple[Family, str | None], timedelta]:
+        """The usual expected interval of a family's active things, by zone; of the whole family by None."""
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            await cursor.execute(SQL["reading_intervals"])
+            return {(Family(family), zone_id): usual for family, zone_id, usual in await cursor.fetchall()}
 
     async def newest_batch(self) -> datetime | None:
         """When the newest batch of observations was stored."""

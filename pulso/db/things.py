@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from pulso.db.connection import Database
 from pulso.db.sql import SQL
 from pulso.model import DatastreamId, Family, ThingDescription, ThingId, Zone, ZoneId
+
+MOST_DATASTREAMS = 256
+"""Datastreams of one thing: four times what the largest meters have. A thing that makes up names gets no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,15 @@ class DatastreamKey:
     """How a message names a datastream."""
 
     external_id: str
+    family: Family
     observed_property: str
+
+
+class Registered(NamedTuple):
+    """What a name stands for: the family of its thing, and the datastream with its unit; None if it got none."""
+
+    family: Family
+    stream: tuple[DatastreamId, str] | None
 
 
 class ThingRepository:
@@ -44,36 +56,49 @@ class ThingRepository:
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.executemany(SQL["zone_upsert"], [asdict(zone) for zone in zones])
 
-    async def describe(self, things: Sequence[ThingDescription]) -> None:
-        """Register things or update what is known of them."""
-        async with self._database.connection() as connection, connection.cursor() as cursor:
-            await cursor.executemany(
-                SQL["thing_upsert"],
-                [{**asdict(thing), "properties": Jsonb(thing.properties)} for thing in things],
-            )
+    async def describe(self, things: Sequence[ThingDescription]) -> dict[str, Family]:
+        """Register things or update what is known of them; returns the family each of them has.
 
-    async def ensure_datastreams(
-        self, wanted: Mapping[DatastreamKey, tuple[Family, str]]
-    ) -> dict[DatastreamKey, tuple[DatastreamId, str]]:
-        """Id and unit of each datastream; things and datastreams that do not exist are made.
-
-        `wanted` gives for each key the family its thing has and the unit its results have, if it is new.
+        A description in the name of another family changes nothing.
         """
-        keys = sorted(wanted, key=lambda key: (key.external_id, key.observed_property))  # one order: no deadlocks
-        ids = [key.external_id for key in keys]
-        properties = [key.observed_property for key in keys]
+        ordered = sorted(things, key=lambda thing: thing.external_id)  # one order: no deadlocks; the last one stands
+        ids = [thing.external_id for thing in ordered]
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.execute(
-                SQL["thing_ensure"], {"external_ids": ids, "families": [wanted[key][0] for key in keys]}
+                SQL["thing_ensure"], {"external_ids": ids, "families": [thing.family for thing in ordered]}
             )
-            await cursor.execute(
-                SQL["datastream_ensure"],
-                {"external_ids": ids, "properties": properties, "units": [wanted[key][1] for key in keys]},
+            await cursor.executemany(
+                SQL["thing_describe"],
+                [{**asdict(thing), "properties": Jsonb(thing.properties)} for thing in ordered],
             )
-            await cursor.execute(SQL["datastream_find"], {"external_ids": ids, "properties": properties})
+            await cursor.execute(SQL["thing_families"], {"external_ids": ids})
+            return {external_id: Family(family) for external_id, family in await cursor.fetchall()}
+
+    async def ensure_datastreams(self, wanted: Mapping[DatastreamKey, str]) -> dict[DatastreamKey, Registered]:
+        """What each key stands for; things and datastreams that do not exist are made.
+
+        `wanted` gives for each key the unit its results have, if it is new. A key gets no datastream if its thing is
+        of another family, or has MOST_DATASTREAMS already.
+        """
+        keys = sorted(
+            wanted, key=lambda key: (key.external_id, key.family, key.observed_property)
+        )  # one order: no deadlocks
+        asked = {
+            "external_ids": [key.external_id for key in keys],
+            "families": [key.family for key in keys],
+            "properties": [key.observed_property for key in keys],
+            "units": [wanted[key] for key in keys],
+            "most": MOST_DATASTREAMS,
+        }
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            await cursor.execute(SQL["thing_ensure"], asked)
+            await cursor.execute(SQL["datastream_ensure"], asked)
+            await cursor.execute(SQL["datastream_find"], asked)
             return {
-                DatastreamKey(external_id, observed_property): (DatastreamId(datastream_id), unit)
-                for external_id, observed_property, datastream_id, unit in await cursor.fetchall()
+                DatastreamKey(external_id, Family(named), observed_property): Registered(
+                    Family(family), None if datastream_id is None else (DatastreamId(datastream_id), unit)
+                )
+                for external_id, named, observed_property, family, datastream_id, unit in await cursor.fetchall()
             }
 
     async def registry(self) -> list[RegisteredDatastream]:

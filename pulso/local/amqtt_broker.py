@@ -8,6 +8,8 @@ from asyncio import StreamReader, StreamWriter
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
+from amqtt.plugins.base import BaseAuthPlugin
+from amqtt.session import Session
 
 from pulso.lifecycle import stop_on_signals
 from pulso.local.ports import LOOPBACK
@@ -15,6 +17,17 @@ from pulso.local.ports import LOOPBACK
 _NEWEST_SPOKEN = 4  # protocol level of MQTT 3.1.1
 _REFUSED = b"\x20\x02\x00\x01"  # CONNACK: unacceptable protocol version (MQTT 3.1.1, table 3.1)
 _PATIENCE = 5.0
+
+
+class Everybody(BaseAuthPlugin):  # type: ignore[misc]  # the library is not typed
+    """Lets everybody in, as its AnonymousAuthPlugin does, which however forgets the sessions of those who go.
+
+    Then what devices send while ingest starts anew would be acknowledged and lost.
+    """
+
+    async def authenticate(self, *, session: Session) -> bool:  # noqa: ARG002 (the signature is the base class's)
+        """Yes."""
+        return True
 
 
 class _Rest(StreamReaderAdapter):  # type: ignore[misc]  # the library is not typed
@@ -67,7 +80,7 @@ def configuration(port: int) -> BrokerConfig:
     """Loopback only, without passwords, and without the plug-in that logs every packet."""
     return BrokerConfig(
         listeners={"default": ListenerConfig(type=ListenerType.TCP, bind=f"{LOOPBACK}:{port}")},
-        plugins={"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        plugins={"pulso.local.amqtt_broker.Everybody": {}},
     )
 
 

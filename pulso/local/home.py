@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pulso.errors import AppError
+from pulso.errors import AppError, ConfigurationError
 
 
 class AlreadyRunning(AppError):
@@ -24,8 +24,16 @@ def _addresses_file(home: Path) -> Path:
 
 @contextmanager
 def occupied(home: Path) -> Iterator[None]:
-    """Hold the directory for this process. Raises AlreadyRunning if another one does."""
-    home.mkdir(parents=True, exist_ok=True)
+    """Hold the directory for this process.
+
+    Raises AlreadyRunning if another one does, ConfigurationError if there can be no such directory.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"the data cannot be kept in {home}: {error.strerror}") from error
     with _lock_file(home).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

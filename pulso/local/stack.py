@@ -103,7 +103,8 @@ def _environment(wanted: Wanted) -> dict[str, str]:
         if wanted.database_url is not None or not key.startswith("PG")
     }
     ours = {"PULSO_HOME": str(home), "PYTHONUNBUFFERED": "1"}
-    return {"PULSO_SIM_TRUTH": str(home / "truth"), **inherited, **ours}
+    demonstration = {"PULSO_SIM_TRUTH": str(home / "truth"), "PULSO_SIM_SCENARIO": "demo"}
+    return {**demonstration, **inherited, **ours}
 
 
 def _database(wanted: Wanted, home: Path, identity: Identity | None) -> _Server:

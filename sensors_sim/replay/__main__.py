@@ -11,8 +11,9 @@ import typer
 
 from pulso import logs
 from pulso.city.pack import load_pack
-from pulso.errors import AppError, ConfigurationError
+from pulso.errors import ConfigurationError
 from pulso.settings import CitySettings, LogSettings, MqttSettings, load
+from sensors_sim.command import clearly
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -70,14 +71,7 @@ def replay(  # noqa: PLR0913, PLR0917  one parameter per option is what the comm
             asyncio.run(_publish(mqtt, record, zone))
         _print_figures(record)
 
-    try:
-        start()
-    except ConfigurationError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    except AppError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+    clearly(start)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,9 @@ class Profile(_Strict):
     @property
     def required_columns(self) -> tuple[str, ...]:
         """The columns without which no row can be read."""
-        return (*self.time.columns, *filter(None, (self.value, self.thing.column)))
+        rule = self.thing
+        facts = (self.value, rule.column, rule.name, rule.latitude, rule.longitude)
+        return (*self.time.columns, *filter(None, facts))
 
     def fits(self, file_name: str, header: Sequence[str]) -> bool:
         """Whether a file looks like one of this kind."""

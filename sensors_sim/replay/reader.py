@@ -15,6 +15,7 @@ from sensors_sim.replay.source import open_text
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._:-]+")
 FAULTS_KEPT = 20
+LONGEST_ID = 128  # characters of a thing's id, as docs/reference/pulso-json.md says
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,13 @@ class _Columns:
             self._report.fault(line, f"not a time: {error}")
             return
         for place, name in self._values(cells):
+            try:
+                thing = self._thing(name, cells)
+            except ValueError as error:
+                self._report.fault(line, f"not a thing: {error}")
+                continue
             result = self._number(cells[place], line)
             if result is not None:
-                thing = self._thing(name, cells)
                 yield SeriesRow(thing, self._profile.observed_property, moment, result, line)
 
     def _values(self, cells: list[str]) -> Sequence[tuple[int, str]]:
@@ -127,7 +132,12 @@ class _Columns:
         return number if self._profile.factor == 1.0 else number * self._profile.factor
 
     def _thing(self, name: str, cells: list[str]) -> str:
+        """The id of the thing a value belongs to, described when it is met first. Raises ValueError."""
+        if not name.strip():
+            raise ValueError("no name")
         thing = self._profile.thing.prefix + _NOT_IN_IDS.sub("-", name.strip())
+        if len(thing) > LONGEST_ID:
+            raise ValueError(f"an id of {len(thing)} characters, at most {LONGEST_ID} may be")
         if thing not in self._report.things:
             self._report.things[thing] = self._describe(thing, name.strip(), cells)
         return thing
@@ -138,7 +148,7 @@ class _Columns:
         if rule.name:
             title = cells[self._place[rule.name]]
         if rule.latitude and rule.longitude:
-            latitude, longitude = float(cells[self._place[rule.latitude]]), float(cells[self._place[rule.longitude]])
+            latitude, longitude = _position(cells[self._place[rule.latitude]], cells[self._place[rule.longitude]])
         return ThingDescription(
             external_id=thing,
             family=self._profile.family,
@@ -147,6 +157,15 @@ class _Columns:
             longitude=longitude,
             expected_interval=self._profile.interval,
         )
+
+
+def _position(latitude: str, longitude: str) -> tuple[float, float] | tuple[None, None]:
+    """Degrees WGS 84, or nothing where the cells hold no place on Earth."""
+    try:
+        north, east = float(latitude), float(longitude)
+    except ValueError:
+        return None, None
+    return (north, east) if abs(north) <= 90 and abs(east) <= 180 else (None, None)
 
 
 def time_reader(rule: TimeRule) -> Callable[..., datetime]:
@@ -158,8 +177,8 @@ def time_reader(rule: TimeRule) -> Callable[..., datetime]:
         return _to_utc(stamp, rule)
 
     def from_date_and_hour(day: str, hour: str) -> datetime:
-        stamp = datetime.combine(date.fromisoformat(day.strip()), time())
-        return _to_utc(stamp, rule) + timedelta(hours=int(hour))
+        midnight = datetime.combine(date.fromisoformat(day.strip()), time())
+        return _to_utc(midnight + timedelta(hours=int(hour)), rule)
 
     return from_stamp if rule.column else from_date_and_hour
 

@@ -6,9 +6,8 @@ to be remembered for ever.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,13 +56,30 @@ SHARED_WOBBLE = (90.0, 0.02)
 """The same for what neighbours share. The slope is at most 3, so that the load never becomes negative."""
 _SINCE = 946_684_800.0  # 2000-01-01: the register counted from there
 
-Struck: TypeAlias = Sequence[tuple[Incident, NDArray[np.bool_]]]
+
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    """One outage: the rows it struck, and their energy (seconds of nominal load) at its start and wanted meanwhile."""
+
+    incident: Incident
+    struck: NDArray[np.bool_]
+    at_start: Floats
+    missed: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Supply:
+    """Energy (seconds of nominal load), load (share of nominal) and whether there is any, by row."""
+
+    energy: Floats
+    load: Floats
+    live: NDArray[np.bool_]
 
 
 def measure(context: Context) -> Mapping[str, Floats]:
     """`energy_import` kWh (cumulative), `power` W, `voltage` V, `power_factor`."""
-    outages = context.incidents.struck(IncidentKind.OUTAGE, context.sites)
-    energy, load, live = _supplied(context, outages)
+    supply = _supplied(context)
+    energy, load, live = supply.energy, supply.load, supply.live
     nominal = context.sites.traits["nominal_w"] * context.sites.level
     sag = 5.2 * (load - 0.8) + 1.6 * context.shared("energy.voltage", 20) + 0.8 * context.noise("energy.voltage", 7)
     voltage = np.where(live, 127.0 - sag + 0.25 * context.jitter("energy.voltage"), 0.0)
@@ -76,33 +92,44 @@ def measure(context: Context) -> Mapping[str, Floats]:
     }
 
 
-def _supplied(context: Context, outages: Struck) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Energy (seconds of nominal load), load (share of nominal) and whether there is supply, after `outages`."""
-    energy, load = _wanted_energy(context), _wanted_load(context)
-    live = np.ones(load.shape, bool)
-    for number, (incident, struck) in enumerate(outages):
-        micros = context.at.micros
-        after_start = struck & (micros >= to_micros(incident.start))
-        if not after_start.any():
-            continue
-        at_start = _moved(context, incident.start, outages[:number])
-        at_end = _moved(context, incident.end, outages[:number])
-        out = after_start & (micros < to_micros(incident.end))
-        made_up = (micros - to_micros(incident.end)) / (RECOVERY * (incident.duration / MICROSECOND))
-        missed = at_end - at_start
-        rate = missed * smooth_slope(made_up) / (RECOVERY * incident.duration.total_seconds())
-        energy = np.where(out, at_start, np.where(after_start, energy - missed * (1.0 - smooth(made_up)), energy))
-        load = np.where(out, 0.0, np.where(after_start, load + rate, load))
-        live &= ~out
-    return energy, load, live
+def _supplied(context: Context) -> _Supply:
+    """What each row's customers get, outages and their making up included.
+
+    An outage finds the register where those before it left it, so they are worked out one after the other.
+    """
+    known: list[_Outage] = []
+    for incident, struck in context.incidents.struck(IncidentKind.OUTAGE, context.sites):
+        if (struck & (context.at.micros >= to_micros(incident.start))).any():
+            at_start = _at_moment(context, incident.start, known)
+            known.append(_Outage(incident, struck, at_start, _at_moment(context, incident.end, known) - at_start))
+    return _after(context, known)
 
 
-def _moved(context: Context, moment: datetime, outages: Struck) -> Floats:
-    """The energy supplied to each row's meter up to `moment`, under `outages`."""
+def _at_moment(context: Context, moment: datetime, outages: Sequence[_Outage]) -> Floats:
+    """The energy supplied to each row's meter up to `moment`, after `outages`."""
     shift = (to_micros(moment) - context.at.micros) / 1e6
     micros = np.full(context.at.micros.shape, to_micros(moment))
     at = Instants(micros, context.at.local + shift, context.at.standard + shift)
-    return _supplied(replace(context, at=at), outages)[0]
+    return _after(replace(context, at=at), outages).energy
+
+
+def _after(context: Context, outages: Sequence[_Outage]) -> _Supply:
+    """The supply after `outages`, oldest first: none while one lasts, and then what was missed on top."""
+    energy, load = _wanted_energy(context), _wanted_load(context)
+    live = np.ones(load.shape, bool)
+    micros = context.at.micros
+    for outage in outages:
+        start, end = to_micros(outage.incident.start), to_micros(outage.incident.end)
+        duration = outage.incident.duration
+        after_start = outage.struck & (micros >= start)
+        out = after_start & (micros < end)
+        made_up = (micros - end) / (RECOVERY * (duration / MICROSECOND))
+        rate = outage.missed * smooth_slope(made_up) / (RECOVERY * duration.total_seconds())
+        still_missed = outage.missed * (1.0 - smooth(made_up))
+        energy = np.where(out, outage.at_start, np.where(after_start, energy - still_missed, energy))
+        load = np.where(out, 0.0, np.where(after_start, load + rate, load))
+        live &= ~out
+    return _Supply(energy, load, live)
 
 
 def _wanted_energy(context: Context) -> Floats:

@@ -156,6 +156,25 @@ def test_without_a_database_nothing_is_lost_and_memory_is_bounded(
     assert unsettled <= 20_000, "no more than the Receive Maximum is taken from the broker"
 
 
+@pytest.mark.timeout(180)
+def test_large_messages_without_a_database_neither_fill_memory_nor_get_lost(
+    broker: MosquittoBroker, database: TestDatabase, tmp_path: Path
+) -> None:
+    """A hundred megabytes arrive where 64 MiB are held: what finds no room is given back, and comes again."""
+    environment = environment_for(broker, database) | {"PULSO_MQTT_KEEP_ALIVE": "5"}
+    padding = b" " * 1_000_000
+    messages = [(topic, payload + padding) for topic, payload in traffic_messages(100, things=20)]
+    with Service("ingest", environment=environment, log=tmp_path / "ingest.log") as ingest:
+        ingest.wait_ready()
+        database.kill()
+        publish(broker, messages)
+        wait_until(lambda: "inbox_full" in ingest.tail(), within=30, what="it gives back")
+        database.start()
+        wait_until(lambda: count(database, "observation") == 300, within=90, what="all messages are stored")
+
+    assert stored_keys(database) == published_keys(messages)
+
+
 def test_stopped_gracefully_it_leaves_with_code_zero_and_goes_on_later(
     broker: MosquittoBroker, database: TestDatabase, ingest: Service
 ) -> None:

@@ -125,8 +125,8 @@ CUT = """() => [...document.querySelectorAll('#wall :is([data-part], h1, h2, h3,
 @pytest.mark.parametrize("language", ["es", "en"])
 async def test_nothing_is_cut_at_any_size(page: Page, web: WebProcess, seed: WebSeed, language: str) -> None:
     seed.city(now())
-    end = now().replace(second=0, microsecond=0) + 30 * MINUTE  # the longest words there are
-    extremes = {
+    end = now().replace(second=0, microsecond=0) + 90 * MINUTE  # after every window of the seed
+    extremes = {  # the longest words there are
         "traffic_travel_time_index": 2.0,
         "waste_mean_fill": 70.0,
         "waste_overflow_rate": 12.3,
@@ -178,6 +178,20 @@ async def test_silence_is_said_with_since_when_and_no_number_is_left(
     await expect(page.locator(f"{SPEED} .unit")).to_contain_text("último 31.4")
     background = await page.locator(SPEED).evaluate("one => getComputedStyle(one).backgroundImage")
     assert "repeating-linear-gradient" in background
+
+
+async def test_no_incidents_is_said_only_as_long_as_there_are_values_to_have_none_in(
+    page: Page, web: WebProcess, seed: WebSeed
+) -> None:
+    """The page opens on an empty city, then a calm district reports, and falls silent four seconds later."""
+    calm = page.locator(".incident.calm")
+    await open_wall(page, web)
+    await expect(calm).to_have_text("Sin datos de incidentes")
+    seed.values([speed(40.0, "coyoacan", seen=now() - timedelta(seconds=84))])
+    await expect(calm).to_have_text("Sin incidentes en las alcaldías")
+    await expect(calm).to_have_attribute("data-state", "good")
+    await expect(calm).to_have_text("Sin datos de incidentes", timeout=15_000)
+    await expect(calm).to_have_attribute("data-state", "none")
 
 
 async def test_too_little_data_is_said_with_its_coverage(page: Page, web: WebProcess, seed: WebSeed) -> None:

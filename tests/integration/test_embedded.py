@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,44 @@ def test_the_broker_in_python_delivers() -> None:
         report = ask(MqttSettings(port=port))
         assert time.monotonic() - refused_after < 2, "a client that speaks MQTT 5 first is not kept waiting"
         assert (report.protocol, report.reason) == (4, 0)
+    finally:
+        broker.send_signal(signal.SIGTERM)
+        assert broker.wait(10) == 0
+
+
+def test_the_broker_in_python_keeps_what_comes_while_a_subscriber_is_away() -> None:
+    """Else an ingest that starts anew would miss what devices were told is delivered."""
+    port = free_port()
+    broker = subprocess.Popen([sys.executable, "-m", "pulso.local.amqtt_broker", str(port)], env={**os.environ})
+    heard: list[bytes] = []
+
+    def subscriber() -> mqtt.Client:
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="comes-and-goes", clean_session=False)
+        client.on_message = lambda _client, _data, message: heard.append(message.payload)
+        client.connect(LOOPBACK, port)
+        client.loop_start()
+        return client
+
+    try:
+        wait_until(lambda: not is_free(port), what="amqtt listens")
+        first = subscriber()
+        subscribed = threading.Event()
+        first.on_subscribe = lambda *_: subscribed.set()
+        first.subscribe("pulso/v1/#", qos=1)
+        assert subscribed.wait(5)
+        first.disconnect()
+        first.loop_stop()
+        time.sleep(2.5)  # longer than it takes amqtt to forget sessions, if it does
+        device = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        device.connect(LOOPBACK, port)
+        device.loop_start()
+        device.publish("pulso/v1/air/x", b"meanwhile", qos=1).wait_for_publish(5)
+        device.disconnect()
+        device.loop_stop()
+        second = subscriber()
+        wait_until(lambda: heard == [b"meanwhile"], what="what came meanwhile is delivered")
+        second.disconnect()
+        second.loop_stop()
     finally:
         broker.send_signal(signal.SIGTERM)
         assert broker.wait(10) == 0

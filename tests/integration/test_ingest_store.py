@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 
 from pulso import frame
 from pulso.db import Database, open_database
-from pulso.db.observations import NO_TIME, ObservationColumns, ObservationStore, Outcome, RejectedMessage
+from pulso.db.observations import NO_TIME, ObservationColumns, ObservationStore, Outcome, RejectedMessage, _binary_rows
+from pulso.db.sql import SQL
 from pulso.errors import StorageError
-from pulso.model import to_micros
+from pulso.model import from_micros, to_micros
 from tests.support.databases import TestDatabase
 
 pytestmark = pytest.mark.all_databases
@@ -164,3 +168,54 @@ async def test_rejected_message_that_is_delivered_again_is_kept_once(
         database.query("SELECT topic, payload, reason, decoder FROM rejected_message")
         == [("t", b"\xff", "malformed", "pulso_json")] * 2
     )
+
+
+async def test_duplicates_and_corrections_cost_index_probes_however_long_the_history(
+    opened: Database, database: TestDatabase
+) -> None:
+    """The statements that look at keys that arrived again never scan the table of observations."""
+    await fill(opened)
+    rows = columns(*((stream, minute * 60, 1.0) for stream in range(1, 41) for minute in range(100)))
+    async with opened.connection() as connection, connection.cursor() as cursor:
+        await cursor.execute(SQL["observation_stage_create"])
+        async with cursor.copy(SQL["observation_stage_copy"]) as copy:
+            await copy.write(_binary_rows(rows, np.arange(len(rows))))
+        keys = {
+            "datastream_ids": rows.datastream_id.tolist(),
+            "phenomenon_times": [from_micros(time) for time in rows.phenomenon_time],
+        }
+        bounds = {"first": keys["phenomenon_times"][0], "last": keys["phenomenon_times"][99]}
+        plans = [
+            await plan_of(cursor, "observation_insert", {}),
+            await plan_of(cursor, "observation_differing", {"places": list(range(len(rows))), **bounds}),
+            await plan_of(cursor, "observation_lock_existing", keys | bounds),
+            await plan_of(cursor, "observation_superseded", keys),
+        ]
+    for plan in plans:
+        scans = [line for line in plan.splitlines() if " Scan " in line and "rows=0" not in line]
+        scanned = [
+            line for line in scans if "Seq Scan" in line and "stage" not in line and "cost=0.00..0.00" not in line
+        ]
+        assert not scanned, plan
+        assert sum("_chunk" in line for line in scans) <= 2, plan
+
+
+async def plan_of(cursor: AsyncCursor[TupleRow], statement: str, parameters: dict[str, Any]) -> str:
+    await cursor.execute(b"EXPLAIN " + SQL[statement].encode(), parameters)
+    return "\n".join(str(line) for (line,) in await cursor.fetchall())
+
+
+async def fill(opened: Database) -> None:
+    """A year of hourly observations of 40 datastreams, and some corrections."""
+    async with opened.connection() as connection:
+        await connection.execute(
+            "INSERT INTO observation"
+            " SELECT stream, '2026-11-22T18:00Z'::timestamptz - hour * interval '1 hour', 1, 2, now()"
+            " FROM generate_series(1, 40) AS stream, generate_series(0, 8760) AS hour"
+        )
+        await connection.execute(
+            "INSERT INTO observation_correction SELECT * FROM observation WHERE datastream_id < 10"
+        )
+    async with opened.connection() as connection:
+        await connection.execute("ANALYZE observation")
+        await connection.execute("ANALYZE observation_correction")

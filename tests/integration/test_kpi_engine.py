@@ -5,12 +5,16 @@ import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import numpy as np
 import psycopg
 import pytest
 
 from kpi_engine import engine as engine_module
 from kpi_engine.recompute import describe
 from pulso.clock import ManualClock
+from pulso.db import open_database
+from pulso.db.batches import Position, read_unconsumed
+from pulso.db.session import reading_session
 from pulso.errors import StorageError
 from pulso.model import Quality, Window
 from pulso.settings import EngineSettings
@@ -351,3 +355,35 @@ async def test_a_month_of_hourly_history_is_taken_up_in_seconds(feed: Feed, cloc
     async with open_engine(feed.database, clock, EngineSettings()) as engine:
         await asyncio.wait_for(drain(engine), timeout=20)
     assert feed.database.query("SELECT count(*) FROM rollup_1h") == [(1440,)]
+
+
+async def test_what_is_to_come_is_read_for_the_datastreams_asked_for(feed: Feed) -> None:
+    road, other = feed.thing("traffic-1", SPEED), feed.thing("traffic-2", SPEED)
+    for number in range(250):
+        feed.store(traffic(road if number % 50 == 0 else other, [NOON + number * MINUTE], 50))
+    pool = await open_database(feed.database.settings)
+    try:
+        async with reading_session(pool) as session, session.transaction() as transaction:
+            found = await read_unconsumed(transaction, Position(), np.array([road["speed"]]))
+    finally:
+        await pool.close()
+
+    assert [frame.datastream_id.tolist() for frame in found] == [[road["speed"]]] * 5
+
+
+async def test_positions_of_another_server_do_not_hold_the_engine_up(feed: Feed, clock: ManualClock) -> None:
+    """A dump brings the numbers of transactions along; the server it is loaded into counts from its own."""
+    road = feed.thing("traffic-1", SPEED)
+    feed.store(traffic(road, [NOON - 3 * MINUTE], 50))
+    async with open_engine(feed.database, clock) as engine:
+        await drain(engine)
+    feed.store(traffic(road, [NOON - 2 * MINUTE], 50))
+    feed.database.query("UPDATE observation_batch SET transaction_id = '900000000000' RETURNING 1")
+    feed.database.query("UPDATE consumer_position SET transaction_id = '900000000000' RETURNING 1")
+    feed.store(traffic(road, [NOON - 1 * MINUTE], 50))
+    async with open_engine(feed.database, clock) as engine:
+        await drain(engine)
+    async with open_engine(feed.database, clock) as engine:
+        await drain(engine)
+
+    assert feed.database.query("SELECT sum(count)::int FROM rollup_1m") == [(6,)]

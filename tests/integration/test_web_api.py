@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -243,7 +244,9 @@ def test_root_leads_to_the_wall_and_keeps_the_language(web: WebProcess) -> None:
     assert (answer.status, answer.headers["location"]) == (307, "/wall?lang=en")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/wall/x", "/assets/nothing.js", "/admin.php"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/wall/x", "/assets/nothing.js", "/admin.php", "/healthzz", "/metrics/x", "/_dash-nothing"]
+)
 def test_unknown_pages_are_404_too(web: WebProcess, path: str) -> None:
     assert Answer(web, path).status == 404
 
@@ -257,6 +260,25 @@ def test_every_answer_carries_the_security_headers(web: WebProcess, path: str) -
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert "server" not in headers
+
+
+def test_what_dash_answers_itself_carries_them_too(web: WebProcess) -> None:
+    answer = Answer(web, "/_dash-component-suites/dash/nothing.js")
+    assert answer.status >= 400
+    assert "content-security-policy" in answer.headers
+
+
+@pytest.mark.parametrize("head", ["Content-Length: 70000", "Content-Length: -1", "Transfer-Encoding: chunked"])
+def test_large_bodies_are_refused_unread(web: WebProcess, head: str) -> None:
+    with socket.create_connection(("127.0.0.1", web.port), timeout=10) as connection:
+        connection.sendall(f"POST /_dash-update-component HTTP/1.1\r\nHost: wall\r\n{head}\r\n\r\n".encode())
+        assert connection.recv(4096).split()[1] in {b"413", b"400"}
+
+
+def test_a_cursor_of_the_largest_id_is_taken_and_a_larger_one_refused(web: WebProcess) -> None:
+    largest, larger = (b64encode(str(number).encode()).decode() for number in (2**31 - 1, 2**31))
+    assert Answer(web, "/api/v1/datastreams", cursor=largest).status == 200
+    assert is_problem(Answer(web, "/api/v1/datastreams", cursor=larger), 422)
 
 
 def test_nothing_is_loaded_from_elsewhere(web: WebProcess) -> None:

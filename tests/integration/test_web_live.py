@@ -178,3 +178,30 @@ async def test_lost_database_is_told_and_healed_while_frames_go_on(database: Tes
         await eventually(lambda: live.gate.away_since is None)
         seed.values([Value("traffic_mean_speed", "cdmx", 23.0, end, observed_until=now())])
         await live.until(lambda frame: cells(frame).get(("traffic_mean_speed", "cdmx"), {}).get("value") == 23.0)
+
+
+async def test_one_slow_thing_does_not_let_a_whole_family_grow_stale(database: TestDatabase, seed: WebSeed) -> None:
+    """A thing that reports once a day, replayed for instance, stands beside detectors of a minute."""
+    for number in range(3):
+        seed.thing(f"detector-{number}", "traffic", "coyoacan", prop="speed", unit="km/h", interval=60)
+    seed.thing("daily", "traffic", "coyoacan", prop="speed", unit="km/h", interval=86_400)
+    silent = now() - 5 * MINUTE
+    seed.values([Value("traffic_mean_speed", "coyoacan", 20.0, now() + MINUTE, observed_until=silent)])
+    async with running(database) as live:
+        frame = await live.until(lambda frame: cells(frame).get(("traffic_mean_speed", "coyoacan")))
+        assert cells(frame)["traffic_mean_speed", "coyoacan"]["state"] == "stale"
+
+
+async def test_an_incident_begins_with_the_first_window_whose_latest_revision_is_bad(
+    database: TestDatabase, seed: WebSeed
+) -> None:
+    end = now().replace(second=0, microsecond=0)
+    speeds = [(40.0, 3, 0), (40.0, 2, 0), (12.0, 2, 1), (12.0, 1, 0), (12.0, 0, 0)]
+    seed.values(
+        Value("traffic_mean_speed", "coyoacan", speed, end - back * MINUTE, status="final", revision=revision,
+              observed_until=end) for speed, back, revision in speeds
+    )  # fmt: skip
+    async with running(database) as live:
+        frame = await live.until(lambda frame: frame.get("incidents"))
+    (incident,) = frame["incidents"]
+    assert incident["since"] == round((end - 2 * MINUTE).timestamp() * 1000)

@@ -66,7 +66,9 @@ def test_latest_observation_of_a_datastream_is_one_probe(database: TestDatabase,
 @pytest.mark.all_databases
 def test_shown_values_are_two_probes_per_kpi_and_zone(database: TestDatabase, history: int) -> None:
     kpis, zones = ["traffic_mean_speed", "waste_mean_fill"], ["cdmx", "coyoacan", "tlalpan"]
-    wanted = {"kpi_ids": kpis, "steps": [timedelta(minutes=1)] * 2, "zone_ids": zones, "now": NOW}
+    since = NOW - 2 * DAY
+    wanted = {"kpi_ids": kpis, "steps": [timedelta(minutes=1)] * 2, "since": [since] * 2, "oldest": since,
+              "zone_ids": zones, "now": NOW}  # fmt: skip
     assert rows_touched(database, "reading_shown_values", wanted, ("kpi_value",)) <= 12 * len(kpis) * len(zones)
 
 
@@ -85,3 +87,22 @@ def test_a_page_of_kpi_values_reads_a_page(database: TestDatabase, history: int)
 @pytest.mark.all_databases
 def test_activity_reads_the_last_minutes_only(database: TestDatabase, history: int) -> None:
     assert rows_touched(database, "reading_activity", {"now": NOW}, ("observation",)) <= 10
+
+
+@pytest.mark.all_databases
+def test_sparklines_read_their_windows_only(database: TestDatabase, history: int) -> None:
+    since = NOW - timedelta(hours=2)
+    wanted = {"kpi_ids": ["traffic_mean_speed", "waste_mean_fill"], "since": [since] * 2, "oldest": since,
+              "zone_id": "cdmx"}  # fmt: skip
+    assert rows_touched(database, "reading_history", wanted, ("kpi_value",)) <= 150
+
+
+@pytest.mark.all_databases
+def test_windows_without_a_value_are_passed_over_back_to_since_only(database: TestDatabase, history: int) -> None:
+    with WebSeed(database.dsn).connect() as connection:
+        connection.execute("UPDATE kpi_value SET value = NULL, band = NULL")
+        connection.execute("ANALYZE")
+    since = NOW - timedelta(minutes=10)
+    wanted = {"kpi_ids": ["traffic_mean_speed"], "steps": [timedelta(minutes=1)], "since": [since], "oldest": since,
+              "zone_ids": ["cdmx"], "now": NOW}  # fmt: skip
+    assert rows_touched(database, "reading_shown_values", wanted, ("kpi_value",)) <= 30

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pulso.errors import ConfigurationError
 from pulso.local.broker import LIMITS, mosquitto_configuration
 from pulso.local.home import AlreadyRunning, announce, occupied, running_addresses
 from pulso.local.identity import Identity, home_for, own_directory, reaches
@@ -132,3 +133,18 @@ def test_services_start_after_services_that_stand_before_them() -> None:
     for service in SERVICES:
         assert known.issuperset(service.after)
         known.add(service.name)
+
+
+def test_a_directory_that_cannot_be_is_a_fault_of_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="the data cannot be kept in"), occupied(tmp_path / "file"):
+        pass
+
+
+def test_the_last_words_of_a_process_are_not_those_of_the_one_before(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "service.log")
+    with log.open() as output:
+        output.write(b"an old warning\n")
+    with log.open() as output:
+        output.write(b"the fault\n")
+    assert log.tail() == "the fault"

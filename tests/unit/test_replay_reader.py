@@ -180,3 +180,31 @@ def test_a_message_carries_its_unit_and_the_very_number(tmp_path):
     document = json.loads(message(rows[0], profile()))
     assert document["phenomenon_time"] == "2024-01-01T06:00:00Z"
     assert document["observations"]["speed"] == {"result": rows[0].result, "unit": "km/h"}
+
+
+def test_an_hour_number_is_read_on_the_clock_of_its_day(tmp_path):
+    """14 h in New York is 18 h UTC in summer time and 19 h in winter, on the days of change too."""
+    time = {"date": "d", "hour": "h", "zone": "America/New_York"}
+    rows, _ = read(tmp_path, "d,h,v\n2026-03-08,14,1\n2026-11-01,14,1\n", profile(time=time))
+    assert [row.phenomenon_time.hour for row in rows] == [18, 19]
+
+
+def test_a_line_without_a_usable_thing_is_bad_and_ends_nothing(tmp_path):
+    thing = {"column": "id", "latitude": "lat", "longitude": "lon"}
+    lines = ["t,v,id,lat,lon", "2026-11-22,1,,1,2", f"2026-11-22,2,{'x' * 129},1,2", "2026-11-22,3,a,,"]
+    lines += ["2026-11-22,4,b,91,2", "2026-11-22,5,c,19.4,-99.1"]
+    rows, report = read(tmp_path, "\n".join(lines), profile(thing=thing))
+    assert ([row.result for row in rows], report.bad) == ([3, 4, 5], 2)
+    assert [(thing.latitude, thing.longitude) for thing in report.things.values()] == [
+        (None, None), (None, None), (19.4, -99.1),
+    ]  # fmt: skip
+
+
+def test_columns_that_describe_the_thing_are_needed_too(tmp_path):
+    with pytest.raises(ConfigurationError, match="title"):
+        read(tmp_path, "t,v\n2026-11-22,1\n", profile(thing={"id": "d1", "name": "title"}))
+
+
+def test_what_is_not_csv_is_one_clear_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read(tmp_path, f"t,v\n2026-11-22,{'7' * 200_000}\n", profile())

@@ -179,3 +179,20 @@ def test_the_list_of_incidents_reads_back_as_it_was():
     read = parse_list(list_payload(listed))
     assert read == listed
     assert [each.incident_id for each in read] == [each.incident_id for each in listed]
+
+
+def test_one_outage_per_district_is_no_more_work_than_can_be_done():
+    """Each used to work out all before it anew: sixteen districts at once took hours."""
+    everywhere = [incident(IncidentKind.OUTAGE, zone.zone_id, minutes=20) for zone in city().districts]
+    values = true_series(Family.ENERGY, MONDAY_NOON, [10], everywhere)
+    assert (values["power"] == 0).all()
+
+
+def test_an_outage_is_remembered_as_long_as_a_later_one_found_it_not_made_up():
+    first = incident(IncidentKind.OUTAGE, "tlahuac", minutes=120)
+    second = incident(IncidentKind.OUTAGE, "tlahuac", minutes=120, start=MONDAY_NOON + timedelta(hours=5))
+    moment = MONDAY_NOON + timedelta(hours=9)
+    assert first.forgotten < moment
+    felt = Incidents.of(city(), [first, second]).between(moment, moment + timedelta(minutes=1))
+    assert felt.listed == (first, second)
+    assert not felt.between(second.forgotten, second.forgotten + timedelta(minutes=1)).listed

@@ -4,6 +4,8 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from dashboard.live.frame import Activity, Cell, CellState, Incident
 from dashboard.live.hub import RETRY, Hub, Update
 from dashboard.metrics import WebMetrics
@@ -122,3 +124,15 @@ async def test_lists_are_sent_when_they_change_and_emptied_when_they_end() -> No
     second = frame(await anext(viewer))
     assert second["incidents"] == []
     assert "families" not in second
+
+
+async def test_a_hub_is_full_when_so_many_watch_and_has_room_when_one_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.live.hub.MOST_VIEWERS", 2)
+    hub = Hub("build", WebMetrics())
+    hub.publish(update(cell(1.0)))
+    one, _ = await first_frame(hub)
+    assert not hub.is_full
+    _other = await first_frame(hub)
+    assert hub.is_full
+    await one.aclose()
+    assert not hub.is_full

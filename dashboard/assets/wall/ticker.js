@@ -15,13 +15,16 @@ export class Ticker {
     this.current = 0;
     this.turned = performance.now();
     /** @type {HTMLElement[][]} */ this.pages = [];
+    this.known = false;
     addEventListener("resize", () => this.#paginate());
     document.fonts.ready.then(() => this.#paginate());
   }
 
   /** @param {import("./city.js").Frame} frame */
   update(frame) {
-    if (!frame.incidents && !frame.reset) return;
+    const known = this.#isKnown();
+    if (!frame.incidents && !frame.reset && known === this.known) return;
+    this.known = known;
     const { incidents } = this.city;
     const items = grouped(incidents).map((group) => this.#item(group));
     this.box.replaceChildren(...(items.length ? items : [this.#calm()]));
@@ -36,23 +39,28 @@ export class Ticker {
     this.#show();
   }
 
-  /** Districts with the same trouble stand together. @param {object[]} group */
+  /** Districts with the same trouble stand together, the newest first: it is the news. @param {object[]} group */
   #item(group) {
     const { page } = this;
     const { kpi, band, value } = group[0];
     const item = span("incident");
     item.dataset.state = band;
-    const begun = group.map((one) => one.since).filter(Boolean);
-    const time = begun.length ? page.minute(Math.min(...begun), this.city.now()) : "";
     const name = page.kpis[kpi]?.short ?? kpi;
     item.append(
       span("shape"),
       span("zone", this.#zones(group)),
       span("what", group.length > 1 ? name : `${name} ${page.quantity(kpi, value)}`),
       span("word", page.bandLabel(kpi, band)),
-      span("since", time && page.say("ticker.since", { time })),
+      span("since", this.#since(group.map((one) => one.since).filter(Boolean))),
     );
     return item;
+  }
+
+  /** When it began and, for several districts, when the last of them followed. @param {number[]} begun */
+  #since(begun) {
+    if (!begun.length) return "";
+    const [time, latest] = [Math.min(...begun), Math.max(...begun)].map((moment) => this.page.minute(moment, this.city.now()));
+    return time === latest ? this.page.say("ticker.since", { time }) : this.page.say("ticker.since_latest", { time, latest });
   }
 
   #zones(group) {
@@ -62,9 +70,15 @@ export class Ticker {
     return group.length > NAMED ? this.page.say("ticker.more", { zones, n: group.length - NAMED }) : zones;
   }
 
+  /** Whether any district has a live value: only then is it known that there are no incidents. */
+  #isKnown() {
+    const districts = new Set(this.page.map.cells.map((cell) => cell.zone_id));
+    return [...this.city.cells.values()].some((cell) => cell.state === "ok" && districts.has(cell.zone));
+  }
+
   /** No incident is news too, but only where there are values to have none in. */
   #calm() {
-    const known = [...this.city.cells.values()].some((cell) => cell.state === "ok");
+    const { known } = this;
     const item = span("incident calm");
     item.dataset.state = known ? "good" : "none";
     item.append(span("shape"), span("what", this.page.say(known ? "ticker.none" : "ticker.unknown")));
@@ -102,7 +116,7 @@ function grouped(incidents) {
     const key = `${incident.kpi}/${incident.band}`;
     groups.set(key, [...(groups.get(key) ?? []), incident]);
   }
-  return [...groups.values()];
+  return [...groups.values()].map((group) => group.sort((one, other) => (other.since ?? 0) - (one.since ?? 0)));
 }
 
 /** @param {string} className @param {string} [text] */

@@ -4,12 +4,16 @@ import { Sparkline } from "./sparkline.js";
 
 const DASH = "—";
 const LOUD = "bad";
+const LONG_WORD = 18;
+/** Milliseconds after which a sparkline is drawn again without a new point: where data stopped, the gap has to show. */
+const REDRAW = 30_000;
 
 export class Tiles {
   /** @param {HTMLElement} root @param {import("./page.js").Page} page @param {import("./city.js").City} city */
   constructor(root, page, city) {
     this.page = page;
     this.tiles = [...root.querySelectorAll(".tile")].map((tile) => new Tile(tile, page, city));
+    this.drawn = performance.now();
   }
 
   /** @param {import("./city.js").Frame} frame */
@@ -24,6 +28,9 @@ export class Tiles {
 
   tick() {
     this.tiles.forEach((tile) => tile.tick());
+    if (performance.now() - this.drawn < REDRAW) return;
+    this.drawn = performance.now();
+    this.tiles.forEach((tile) => tile.draw());
   }
 
   /** One thing may shout at a time: the worst tile, the first of equals. */
@@ -61,11 +68,18 @@ class Tile {
     this.#writeValue(cell);
     this.#writeChange(cell);
     write(this.parts.word, this.#word(cell));
-    this.parts.word.dataset.length = this.parts.word.textContent.length > 24 ? "long" : "";
-    const covered = cell.coverage !== undefined && cell.state === "ok";
-    write(this.parts.coverage, covered ? page.percent(cell.coverage) : "");
+    const long = this.parts.word.textContent.length > LONG_WORD;
+    this.parts.word.dataset.length = long ? "long" : "";
+    write(this.parts.coverage, this.#coverage(cell, long));
     this.fill.style.width = `${(cell.coverage ?? 0) * 100}%`;
     this.tick();
+  }
+
+  /** Beside a long word there is room for the number only. @param {boolean} briefly */
+  #coverage(cell, briefly) {
+    if (cell.coverage === undefined || cell.state !== "ok") return "";
+    const share = this.page.percent(cell.coverage);
+    return briefly ? share : this.page.say("tile.coverage", { share });
   }
 
   #writeValue(cell) {

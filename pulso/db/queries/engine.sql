@@ -13,6 +13,30 @@ SELECT transaction_id::text, batch_id
 FROM consumer_position
 WHERE consumer = %(consumer)s;
 
+-- position_is_foreign --
+-- Whether position or batches were numbered by another server: here no such transaction has begun yet.
+SELECT %(transaction_id)s::text::xid8 >= pg_snapshot_xmax(pg_current_snapshot())
+    OR EXISTS (
+        SELECT
+        FROM observation_batch
+        WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
+    );
+
+-- batches_delete_consumed_abroad --
+-- Those of the other server by its order; what this one has stored since by its own, which goes on with batch_id.
+DELETE FROM observation_batch
+WHERE CASE
+          WHEN transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
+          THEN (transaction_id, batch_id) <= (%(transaction_id)s::text::xid8, %(batch_id)s::bigint)
+          ELSE batch_id <= %(batch_id)s::bigint
+      END;
+
+-- batches_renumber --
+-- Before every transaction of this server.
+UPDATE observation_batch
+SET transaction_id = '1'
+WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot());
+
 -- position_save --
 INSERT INTO consumer_position (consumer, transaction_id, batch_id)
 VALUES (%(consumer)s, %(transaction_id)s::text::xid8, %(batch_id)s)
@@ -30,12 +54,11 @@ ORDER BY observation_batch.transaction_id, observation_batch.batch_id
 LIMIT %(limit)s;
 
 -- batches_visible --
--- Everything behind the position that this snapshot sees, also what is not below xmin yet.
-SELECT transaction_id::text, batch_id, stored_at, frame
+-- Everything behind the position that this snapshot sees, also what is not below xmin yet; read with a cursor.
+SELECT frame
 FROM observation_batch
 WHERE (transaction_id, batch_id) > (%(transaction_id)s::text::xid8, %(batch_id)s::bigint)
-ORDER BY observation_batch.transaction_id, observation_batch.batch_id
-LIMIT %(limit)s;
+ORDER BY observation_batch.transaction_id, observation_batch.batch_id;
 
 -- batches_delete --
 -- What the slowest consumer is done with; without a consumer nothing is deleted.
@@ -94,14 +117,17 @@ SET count = excluded.count,
 -- rollup_1m_delete_staged --
 -- Panes whose last counting observation is gone after a correction.
 DELETE FROM rollup_1m USING stage_key
-WHERE rollup_1m.datastream_id = stage_key.datastream_id AND rollup_1m.start = stage_key.start;
+WHERE rollup_1m.datastream_id = stage_key.datastream_id AND rollup_1m.start = stage_key.start
+  AND rollup_1m.start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s);
 
 -- rollup_1h_delete_staged --
 DELETE FROM rollup_1h USING stage_key
-WHERE rollup_1h.datastream_id = stage_key.datastream_id AND rollup_1h.start = stage_key.start;
+WHERE rollup_1h.datastream_id = stage_key.datastream_id AND rollup_1h.start = stage_key.start
+  AND rollup_1h.start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s);
 
 -- rollup_1m_by_key --
--- OFFSET 0 keeps the planner from turning one index probe per key into a scan of the table.
+-- OFFSET 0 keeps the planner from turning one index probe per key into a scan of the table; the bounds, here and where
+-- else keys are staged, exclude chunks.
 COPY (
     SELECT pane.*
     FROM stage_key
@@ -109,6 +135,7 @@ COPY (
         SELECT datastream_id, start, count, sum, sum_squares, min, max, first, first_time, last, last_time
         FROM rollup_1m
         WHERE rollup_1m.datastream_id = stage_key.datastream_id AND rollup_1m.start = stage_key.start
+          AND rollup_1m.start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s)
         OFFSET 0
     ) AS pane
 ) TO STDOUT (FORMAT BINARY);
@@ -121,6 +148,7 @@ COPY (
         SELECT datastream_id, start, count, sum, sum_squares, min, max, first, first_time, last, last_time
         FROM rollup_1h
         WHERE rollup_1h.datastream_id = stage_key.datastream_id AND rollup_1h.start = stage_key.start
+          AND rollup_1h.start BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s)
         OFFSET 0
     ) AS pane
 ) TO STDOUT (FORMAT BINARY);
@@ -203,6 +231,7 @@ COPY (
         FROM observation
         WHERE observation.datastream_id = stage_key.datastream_id
           AND phenomenon_time >= stage_key.start AND phenomenon_time < stage_key.start + interval '1 minute'
+          AND phenomenon_time BETWEEN to_timestamp(%(first)s) AND to_timestamp(%(last)s) + interval '1 minute'
         OFFSET 0
     ) AS found
 ) TO STDOUT (FORMAT BINARY);

@@ -34,20 +34,37 @@ WHERE NOT EXISTS (
 );
 
 -- observation_lock_existing --
--- What stands under the keys that arrived again with another result; locked in key order until COMMIT.
-SELECT observation.datastream_id, observation.phenomenon_time, observation.result, observation.quality,
-       observation.received_at, observation.result_time
-FROM unnest(%(datastream_ids)s::integer[], %(phenomenon_times)s::timestamptz[]) AS again (datastream_id, phenomenon_time)
-JOIN observation USING (datastream_id, phenomenon_time)
-ORDER BY observation.datastream_id, observation.phenomenon_time
-FOR UPDATE OF observation;
+-- What stands under the keys that arrived again with another result; locked in key order until COMMIT. One probe of the
+-- primary key per key, here and below: a plain join scans the whole history as soon as the batch is large enough. The
+-- bounds exclude chunks when the statement is planned; a probe would look into every one of them.
+SELECT stored.datastream_id, stored.phenomenon_time, stored.result, stored.quality, stored.received_at, stored.result_time
+FROM (
+    SELECT datastream_id, phenomenon_time
+    FROM unnest(%(datastream_ids)s::integer[], %(phenomenon_times)s::timestamptz[]) AS key (datastream_id, phenomenon_time)
+    ORDER BY datastream_id, phenomenon_time
+) AS again
+CROSS JOIN LATERAL (
+    SELECT datastream_id, phenomenon_time, result, quality, received_at, result_time
+    FROM observation
+    WHERE observation.datastream_id = again.datastream_id
+      AND observation.phenomenon_time = again.phenomenon_time
+      AND observation.phenomenon_time BETWEEN %(first)s AND %(last)s
+    FOR UPDATE
+) AS stored;
 
 -- observation_differing --
 -- Places of staged rows that are another version than the one that stands: another result, or produced later.
--- Called only when keys arrived again.
+-- Called only when keys arrived again. OFFSET 0 keeps the planner from making a join of the probes.
 SELECT staged.ord
 FROM stage_observation AS staged
-JOIN observation AS stored USING (datastream_id, phenomenon_time)
+CROSS JOIN LATERAL (
+    SELECT result, result_time
+    FROM observation
+    WHERE observation.datastream_id = staged.datastream_id
+      AND observation.phenomenon_time = staged.phenomenon_time
+      AND observation.phenomenon_time BETWEEN %(first)s AND %(last)s
+    OFFSET 0
+) AS stored
 WHERE staged.ord = ANY (%(places)s)
   AND (stored.result <> staged.result
        OR coalesce(staged.result_time, '-infinity') > coalesce(stored.result_time, '-infinity'));
@@ -57,7 +74,13 @@ WHERE staged.ord = ANY (%(places)s)
 SELECT correction.datastream_id, correction.phenomenon_time, correction.result, correction.quality,
        correction.received_at, correction.result_time
 FROM unnest(%(datastream_ids)s::integer[], %(phenomenon_times)s::timestamptz[]) AS again (datastream_id, phenomenon_time)
-JOIN observation_correction AS correction USING (datastream_id, phenomenon_time);
+CROSS JOIN LATERAL (
+    SELECT datastream_id, phenomenon_time, result, quality, received_at, result_time
+    FROM observation_correction
+    WHERE observation_correction.datastream_id = again.datastream_id
+      AND observation_correction.phenomenon_time = again.phenomenon_time
+    OFFSET 0
+) AS correction;
 
 -- observation_replace --
 UPDATE observation

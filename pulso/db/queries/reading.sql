@@ -59,12 +59,14 @@ ORDER BY window_end DESC, revision DESC
 LIMIT %(limit)s;
 
 -- reading_shown_values --
--- For every KPI and zone two index probes. `shown`: the newest window that has a value in its latest revision.
--- `running`: the window that ended last, or the first to end if none has ended yet; its coverage says why nothing is shown.
+-- For every KPI and zone two index probes. `shown`: the newest window after `since` that has a value in its latest
+-- revision; windows without a value have to be passed over, so what it costs is bounded by `since`, of which `oldest` is
+-- the least and excludes chunks. `running`: the window that ended last, or the first to end if none has ended yet; its
+-- coverage says why nothing is shown.
 SELECT wanted.kpi_id, place.zone_id,
        shown.window_end, shown.value, shown.band, shown.coverage, shown.status, shown.observed_until, shown.detail,
        running.window_end, running.value, running.coverage, running.observed_until
-FROM unnest(%(kpi_ids)s::text[], %(steps)s::interval[]) AS wanted (kpi_id, step)
+FROM unnest(%(kpi_ids)s::text[], %(steps)s::interval[], %(since)s::timestamptz[]) AS wanted (kpi_id, step, since)
 CROSS JOIN unnest(%(zone_ids)s::text[]) AS place (zone_id)
 LEFT JOIN LATERAL (
     SELECT candidate.window_end, candidate.value, candidate.band, candidate.coverage, candidate.status,
@@ -72,13 +74,15 @@ LEFT JOIN LATERAL (
     FROM kpi_value AS candidate
     WHERE candidate.kpi_id = wanted.kpi_id
       AND candidate.zone_id = place.zone_id
-      AND candidate.window_end > %(now)s - interval '7 days'
+      AND candidate.window_end > wanted.since
+      AND candidate.window_end > %(oldest)s
       AND candidate.value IS NOT NULL
       AND NOT EXISTS (
           SELECT FROM kpi_value AS later
           WHERE later.kpi_id = candidate.kpi_id
             AND later.zone_id = candidate.zone_id
             AND later.window_end = candidate.window_end
+            AND later.window_end > %(oldest)s
             AND later.revision > candidate.revision
       )
     ORDER BY candidate.window_end DESC
@@ -90,34 +94,49 @@ LEFT JOIN LATERAL (
     WHERE candidate.kpi_id = wanted.kpi_id
       AND candidate.zone_id = place.zone_id
       AND candidate.window_end > %(now)s - wanted.step
+      AND candidate.window_end > %(oldest)s
     ORDER BY candidate.window_end, candidate.revision DESC
     LIMIT 1
 ) AS running ON true;
 
 -- reading_history --
--- The latest revision of each window of one zone since `since`, for the sparklines.
-SELECT DISTINCT ON (wanted.kpi_id, kpi_value.window_end)
-       wanted.kpi_id, kpi_value.window_end, kpi_value.value
+-- The latest revision of each window of one zone since `since`, for the sparklines. LATERAL, so that each KPI is one range
+-- of the primary key: as a plain join the planner reads the whole table. `oldest`, the least `since`, excludes chunks.
+SELECT wanted.kpi_id, latest.window_end, latest.value
 FROM unnest(%(kpi_ids)s::text[], %(since)s::timestamptz[]) AS wanted (kpi_id, since)
-JOIN kpi_value ON kpi_value.kpi_id = wanted.kpi_id
-              AND kpi_value.zone_id = %(zone_id)s
-              AND kpi_value.window_end > wanted.since
-ORDER BY wanted.kpi_id, kpi_value.window_end, kpi_value.revision DESC;
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (kpi_value.window_end) kpi_value.window_end, kpi_value.value
+    FROM kpi_value
+    WHERE kpi_value.kpi_id = wanted.kpi_id
+      AND kpi_value.zone_id = %(zone_id)s
+      AND kpi_value.window_end > wanted.since
+      AND kpi_value.window_end > %(oldest)s
+    ORDER BY kpi_value.window_end DESC, kpi_value.revision DESC
+) AS latest
+ORDER BY wanted.kpi_id, latest.window_end;
 
 -- reading_band_since --
 -- Since when a KPI has been in one of `bands` without a break, looking back one day at most: the first window after the
--- last one that was in another band. A window still open is known about before it ends.
+-- last one whose latest revision is in another band. A window still open is known about before it ends.
 SELECT wanted.kpi_id, wanted.zone_id, first_bad.since
 FROM unnest(%(kpi_ids)s::text[], %(zone_ids)s::text[]) AS wanted (kpi_id, zone_id)
 LEFT JOIN LATERAL (
-    SELECT window_end
-    FROM kpi_value
-    WHERE kpi_id = wanted.kpi_id
-      AND zone_id = wanted.zone_id
-      AND window_end > %(now)s - interval '1 day'
-      AND value IS NOT NULL
-      AND band <> ALL (%(bands)s::text[])
-    ORDER BY window_end DESC
+    SELECT calm.window_end
+    FROM kpi_value AS calm
+    WHERE calm.kpi_id = wanted.kpi_id
+      AND calm.zone_id = wanted.zone_id
+      AND calm.window_end > %(now)s - interval '1 day'
+      AND calm.value IS NOT NULL
+      AND calm.band <> ALL (%(bands)s::text[])
+      AND NOT EXISTS (
+          SELECT FROM kpi_value AS later
+          WHERE later.kpi_id = calm.kpi_id
+            AND later.zone_id = calm.zone_id
+            AND later.window_end = calm.window_end
+            AND later.window_end > %(now)s - interval '1 day'
+            AND later.revision > calm.revision
+      )
+    ORDER BY calm.window_end DESC
     LIMIT 1
 ) AS last_calm ON true
 LEFT JOIN LATERAL (
@@ -139,8 +158,7 @@ SELECT thing.family,
        count(DISTINCT thing.thing_id) FILTER (WHERE latest.phenomenon_time > %(now)s - 2 * thing.expected_interval),
        coalesce(sum(minute.observations), 0)::bigint,
        max(latest.phenomenon_time),
-       max(latest.received_at),
-       max(thing.expected_interval)
+       max(latest.received_at)
 FROM thing
 LEFT JOIN datastream USING (thing_id)
 LEFT JOIN LATERAL (
@@ -164,3 +182,12 @@ GROUP BY thing.family;
 -- reading_newest_batch --
 -- When the newest batch was stored; NULL once the engine has consumed and removed them all.
 SELECT (SELECT stored_at FROM observation_batch ORDER BY batch_id DESC LIMIT 1);
+
+-- reading_intervals --
+-- The usual interval of active things, per family and zone, and per family as a whole (zone NULL): the median, so that
+-- one slow or eager thing among many does not change what silence means. One pass over `thing`.
+SELECT family, zone_id, percentile_disc(0.5) WITHIN GROUP (ORDER BY expected_interval)
+FROM thing
+WHERE state = 'active'
+GROUP BY GROUPING SETS ((family, zone_id), (family))
+HAVING grouping(zone_id) = 1 OR zone_id IS NOT NULL;

@@ -10,44 +10,79 @@ SET parent_id = excluded.parent_id,
     latitude = excluded.latitude,
     longitude = excluded.longitude;
 
--- thing_upsert --
--- What a description does not tell (NULL, empty) leaves what was known. The WHERE keeps an unchanged thing from bumping
--- the registry version, so repeated (retained) descriptions wake nobody.
-INSERT INTO thing AS known (external_id, family, name, zone_id, latitude, longitude, expected_interval, properties)
-VALUES (%(external_id)s, %(family)s, %(name)s, %(zone_id)s, %(latitude)s, %(longitude)s, %(expected_interval)s, %(properties)s)
-ON CONFLICT (external_id) DO UPDATE
-SET name = coalesce(nullif(excluded.name, ''), known.name),
-    zone_id = coalesce(excluded.zone_id, known.zone_id),
-    latitude = coalesce(excluded.latitude, known.latitude),
-    longitude = coalesce(excluded.longitude, known.longitude),
-    expected_interval = excluded.expected_interval,
-    properties = known.properties || excluded.properties
-WHERE (known.name, known.zone_id, known.latitude, known.longitude, known.expected_interval, known.properties)
-      IS DISTINCT FROM
-      (coalesce(nullif(excluded.name, ''), known.name), coalesce(excluded.zone_id, known.zone_id),
-       coalesce(excluded.latitude, known.latitude), coalesce(excluded.longitude, known.longitude),
-       excluded.expected_interval, known.properties || excluded.properties);
-
 -- thing_ensure --
--- A thing that sends before it was described; its description may follow.
+-- A thing that is heard of for the first time. What exists is left out before it takes a number: descriptions come again
+-- and again, and integers are not without end.
 INSERT INTO thing (external_id, family)
-SELECT * FROM unnest(%(external_ids)s::text[], %(families)s::text[])
+SELECT DISTINCT ON (wanted.external_id) wanted.external_id, wanted.family
+FROM unnest(%(external_ids)s::text[], %(families)s::text[]) WITH ORDINALITY AS wanted (external_id, family, place)
+WHERE NOT EXISTS (SELECT FROM thing WHERE thing.external_id = wanted.external_id)
+ORDER BY wanted.external_id, wanted.place
 ON CONFLICT (external_id) DO NOTHING;
 
+-- thing_describe --
+-- What a description does not tell (NULL, empty) leaves what was known. The last condition keeps an unchanged thing from
+-- bumping the registry version, so repeated (retained) descriptions wake nobody. Properties gather to 8 kB and no further.
+UPDATE thing
+SET name = told.name,
+    zone_id = told.zone_id,
+    latitude = told.latitude,
+    longitude = told.longitude,
+    expected_interval = told.expected_interval,
+    properties = told.properties
+FROM (
+    SELECT known.thing_id,
+           coalesce(nullif(%(name)s, ''), known.name) AS name,
+           coalesce(%(zone_id)s::text, known.zone_id) AS zone_id,
+           coalesce(%(latitude)s::double precision, known.latitude) AS latitude,
+           coalesce(%(longitude)s::double precision, known.longitude) AS longitude,
+           %(expected_interval)s::interval AS expected_interval,
+           CASE WHEN pg_column_size(known.properties || %(properties)s::jsonb) <= 8192
+                THEN known.properties || %(properties)s::jsonb
+                ELSE known.properties
+           END AS properties
+    FROM thing AS known
+    WHERE known.external_id = %(external_id)s AND known.family = %(family)s
+) AS told
+WHERE thing.thing_id = told.thing_id
+  AND (thing.name, thing.zone_id, thing.latitude, thing.longitude, thing.expected_interval, thing.properties)
+      IS DISTINCT FROM
+      (told.name, told.zone_id, told.latitude, told.longitude, told.expected_interval, told.properties);
+
+-- thing_families --
+SELECT external_id, family
+FROM thing
+WHERE external_id = ANY (%(external_ids)s::text[]);
+
 -- datastream_ensure --
--- The first unit a datastream is seen with is its unit.
+-- The first unit a datastream is seen with is its unit. A thing gets no more than `most` of them, whatever names it
+-- makes up, and none in the name of another family.
 INSERT INTO datastream (thing_id, observed_property, unit)
-SELECT thing.thing_id, wanted.observed_property, wanted.unit
-FROM unnest(%(external_ids)s::text[], %(properties)s::text[], %(units)s::text[])
-     AS wanted (external_id, observed_property, unit)
-JOIN thing USING (external_id)
+SELECT fresh.thing_id, fresh.observed_property, fresh.unit
+FROM (
+    SELECT thing.thing_id, wanted.observed_property, wanted.unit,
+           row_number() OVER (PARTITION BY thing.thing_id ORDER BY wanted.observed_property) AS place
+    FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(properties)s::text[], %(units)s::text[])
+         AS wanted (external_id, family, observed_property, unit)
+    JOIN thing USING (external_id, family)
+    WHERE NOT EXISTS (
+        SELECT
+        FROM datastream
+        WHERE datastream.thing_id = thing.thing_id AND datastream.observed_property = wanted.observed_property
+    )
+) AS fresh
+WHERE fresh.place <= %(most)s
+  AND fresh.place + (SELECT count(*) FROM datastream WHERE datastream.thing_id = fresh.thing_id) <= %(most)s
 ON CONFLICT (thing_id, observed_property) DO NOTHING;
 
 -- datastream_find --
-SELECT thing.external_id, datastream.observed_property, datastream.datastream_id, datastream.unit
-FROM unnest(%(external_ids)s::text[], %(properties)s::text[]) AS wanted (external_id, observed_property)
+-- For each name the family its thing really has, and the datastream if there is one.
+SELECT wanted.external_id, wanted.family, wanted.observed_property,
+       thing.family, datastream.datastream_id, datastream.unit
+FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(properties)s::text[])
+     AS wanted (external_id, family, observed_property)
 JOIN thing USING (external_id)
-JOIN datastream USING (thing_id, observed_property);
+LEFT JOIN datastream USING (thing_id, observed_property);
 
 -- registry_all --
 -- Every datastream of an active thing with what the engine needs to know of both; a few thousand rows.
