@@ -144,6 +144,8 @@ class Formula:
     reach: str | None = None  # name of the parameter that holds it
 
 
+IN_SERVICE_UNTIL = "in_service_until"  # a property of a thing: seconds since 1970 UTC
+
 formulas: Registry[Formula] = Registry("formula")
 
 
@@ -174,5 +176,10 @@ def divide(numerator: Floats, denominator: Floats) -> Floats:
 
 
 def everyone(scope: Scope) -> Floats:
-    """1 per window and thing: what coverage is measured against when every thing is expected."""
-    return np.ones((len(scope.ends), len(scope.things)))
+    """1 per window and thing that is expected in it, which is what coverage is measured against.
+
+    A thing with `in_service_until` is expected in windows that begin before it, and not afterwards.
+    """
+    until = scope.things.property(IN_SERVICE_UNTIL) / 60
+    ended = scope.starts[:, np.newaxis] >= until[np.newaxis, :]  # false where it is not known
+    return np.where(ended, 0.0, 1.0)

@@ -18,7 +18,6 @@ from sensors_sim.command import clearly
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from pulso.model import ThingDescription
     from sensors_sim.replay import Profile, Report, SeriesRow, Summary
     from sensors_sim.replay.play import Pace
 
@@ -120,7 +119,7 @@ async def _publish(mqtt: MqttSettings, record: _Record, zone: str | None) -> Non
     from pulso.clock import SystemClock
     from pulso.lifecycle import stop_on_signals
     from sensors_sim.publish import Publisher
-    from sensors_sim.replay.play import Player, in_zone
+    from sensors_sim.replay.play import Player, in_zone, until_their_last
 
     stop = stop_on_signals()
     async with Publisher(mqtt, f"pulso-replay-{uuid4().hex[:8]}") as publisher:
@@ -128,7 +127,8 @@ async def _publish(mqtt: MqttSettings, record: _Record, zone: str | None) -> Non
         player = Player(publisher, record.profile, SystemClock())
         with _progress() as bar:
             task = bar.add_task("publishing", total=len(record.rows))
-            await player.describe(_met(in_zone(record.report, zone), record.rows))
+            things = until_their_last(in_zone(record.report, zone), record.rows, record.profile.interval)
+            await player.describe(things)
             playing = asyncio.ensure_future(
                 player.play(record.rows, record.pace, lambda count: bar.update(task, completed=count))
             )
@@ -142,11 +142,6 @@ async def _publish(mqtt: MqttSettings, record: _Record, zone: str | None) -> Non
         raise outcome
     missing = "" if complete else f"; {publisher.outstanding} were not acknowledged"
     typer.echo(f"published {player.published} of {len(record.rows)} values{missing}", err=True)
-
-
-def _met(things: "list[ThingDescription]", rows: Sequence["SeriesRow"]) -> "list[ThingDescription]":
-    used = {row.thing for row in rows}
-    return [thing for thing in things if thing.external_id in used]
 
 
 def _progress() -> "Progress":

@@ -49,6 +49,25 @@ def in_zone(report: Report, zone: str | None) -> list[ThingDescription]:
     return [replace(thing, zone_id=ZoneId(zone)) for thing in things] if zone else list(things)
 
 
+def until_their_last(
+    things: Iterable[ThingDescription], rows: Iterable[SeriesRow], interval: timedelta
+) -> list[ThingDescription]:
+    """The things that `rows` are of, in service until one interval after their last row.
+
+    A record ends. Without its end told, its things would be expected, and missed, in every later window.
+    """
+    last: dict[str, datetime] = {}
+    for row in rows:
+        last[row.thing] = max(row.phenomenon_time, last.get(row.thing, row.phenomenon_time))
+    return [
+        replace(
+            thing, properties={**thing.properties, "in_service_until": (last[thing.external_id] + interval).timestamp()}
+        )
+        for thing in things
+        if thing.external_id in last
+    ]
+
+
 def message(row: SeriesRow, profile: Profile) -> bytes:
     """One row in Pulso's JSON format, with its unit; the number is written so that it reads back the same."""
     moment = row.phenomenon_time.astimezone(UTC)

@@ -56,6 +56,8 @@ async def test_a_series_is_published_with_its_own_times_in_order(broker: Mosquit
     about = {topic: json.loads(payload) for topic, payload in messages if topic.endswith("/about")}
     assert about["pulso/v1/air/rama-AAA/about"]["zone"] == "tlalpan"
     assert about["pulso/v1/air/rama-AAA/about"]["expected_interval"] == 3600
+    ends = datetime.fromtimestamp(about["pulso/v1/air/rama-AAA/about"]["properties"]["in_service_until"], UTC)
+    assert ends == datetime(2024, 1, 2, 6, tzinfo=UTC), "one interval after the last value"
     values = [(topic, json.loads(payload)) for topic, payload in messages if not topic.endswith("/about")]
     assert [(topic.split("/")[3], document["phenomenon_time"]) for topic, document in values] == [
         ("rama-AAA", "2024-01-01T06:00:00Z"),

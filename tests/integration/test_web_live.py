@@ -88,6 +88,8 @@ def now() -> datetime:
 @pytest.mark.all_databases
 async def test_snapshot_holds_values_points_families_and_incidents(database: TestDatabase, seed: WebSeed) -> None:
     seed.city(now())
+    gone = '{"in_service_until": 1420070400}'  # since 2015, so it is not counted as a silent detector
+    database.query("INSERT INTO thing (external_id, family, properties) VALUES ('gone', 'traffic', %s)", gone)
     async with running(database) as live:
         await live.until(lambda frame: frame.get("families") and frame.get("incidents") and frame.get("points"))
         frame = await live.until(lambda frame: frame["reset"])

@@ -1,6 +1,7 @@
 """Formulas against the worked examples of their standards."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from kpi_engine.formulas.energy import Readings, consumption
 from kpi_engine.formulas.nom172 import FACTOR, load_bands, weighted_mean
-from pulso.model import BandState
-from tests.support.panes import PACK, Bench, per_minute
+from pulso.model import BandState, KpiId
+from tests.support.panes import END, INDICATORS, PACK, Bench, per_minute
 
 VECTORS = Path(__file__).parents[3] / "shared" / "domain" / "test_vectors.json"
 
@@ -97,6 +98,18 @@ def test_mean_fill_of_district_and_city() -> None:
         bench.thing(name, {"fill_level": [(3, level)]}, zone=zone, interval=300)
     found = bench.values()
     assert (found["coyoacan"].value, found["tlalpan"].value, found["cdmx"].value) == (30.0, 90.0, 50.0)
+
+
+@pytest.mark.parametrize(("ended_before_window", "coverage"), [(True, 1.0), (False, 0.5)])
+def test_a_thing_is_missed_until_the_end_of_its_service_and_not_later(
+    ended_before_window: bool, coverage: float
+) -> None:
+    """A recorded series that was replayed, or a bin that was taken away, must not lower the coverage for ever."""
+    start = END - INDICATORS[KpiId("waste_mean_fill")].definition.window.length
+    until = (start if ended_before_window else start + timedelta(minutes=1)).timestamp()
+    bench = Bench("waste_mean_fill").thing("a", {"fill_level": per_minute(30, 20)}, interval=60)
+    bench.thing("gone", {"fill_level": [(60 * 24 * 365, 50)]}, properties={"in_service_until": until})
+    assert bench.values()["cdmx"].coverage == coverage
 
 
 # --- energy ----------------------------------------------------------------------------------------------------------

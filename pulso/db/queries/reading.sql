@@ -177,6 +177,7 @@ LEFT JOIN LATERAL (
       AND observation.phenomenon_time <= %(now)s - interval '10 seconds'
 ) AS minute ON true
 WHERE thing.state = 'active'
+  AND coalesce((thing.properties ->> 'in_service_until')::double precision, 'infinity') > extract(epoch FROM %(now)s)
 GROUP BY thing.family;
 
 -- reading_newest_batch --
@@ -189,5 +190,6 @@ SELECT (SELECT stored_at FROM observation_batch ORDER BY batch_id DESC LIMIT 1);
 SELECT family, zone_id, percentile_disc(0.5) WITHIN GROUP (ORDER BY expected_interval)
 FROM thing
 WHERE state = 'active'
+  AND coalesce((properties ->> 'in_service_until')::double precision, 'infinity') > extract(epoch FROM now())
 GROUP BY GROUPING SETS ((family, zone_id), (family))
 HAVING grouping(zone_id) = 1 OR zone_id IS NOT NULL;
