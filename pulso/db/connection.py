@@ -97,7 +97,9 @@ async def open_database(settings: DatabaseSettings, *, wait: float = 30.0) -> Da
         await pool.open(wait=True, timeout=wait)
     except PoolTimeout as error:
         await pool.close()
-        raise StorageError(f"no database within {wait:g} s: {await asyncio.to_thread(_last_failure, where)}") from error
+        hint = "" if settings.url.get_secret_value() else " (PULSO_DB_URL is not set, so PGHOST and its kin apply)"
+        reason = await asyncio.to_thread(_last_failure, where)
+        raise StorageError(f"no database within {wait:g} s{hint}: {reason}") from error
     return Database(pool, where)
 
 
