@@ -11,30 +11,23 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+from pulso.mqtt_probe import remaining_length
+
 Message = tuple[str, bytes]
 
 _WINDOW = 60_000  # packet identifiers are 16 bits
 
 
-def _remaining_length(length: int) -> bytes:
-    encoded = bytearray()
-    while True:
-        length, digit = divmod(length, 128)
-        encoded.append(digit | (0x80 if length else 0))
-        if not length:
-            return bytes(encoded)
-
-
 def _publish(mid: int, topic: str, payload: bytes) -> bytes:
     name = topic.encode()
     body = struct.pack("!H", len(name)) + name + struct.pack("!H", mid) + payload
-    return b"\x32" + _remaining_length(len(body)) + body
+    return b"\x32" + remaining_length(len(body)) + body
 
 
 def _connect(client_id: str) -> bytes:
     name = client_id.encode()
     body = b"\x00\x04MQTT\x04\x02" + struct.pack("!HH", 60, len(name)) + name
-    return b"\x10" + _remaining_length(len(body)) + body
+    return b"\x10" + remaining_length(len(body)) + body
 
 
 class Loader:

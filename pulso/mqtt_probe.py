@@ -80,7 +80,7 @@ def _connect_packet(settings: MqttSettings, protocol: int) -> bytes:
         words.append(settings.password.get_secret_value())
     header = _string("MQTT") + bytes([protocol, flags]) + settings.keep_alive.to_bytes(2, "big")
     body = header + (b"\x00" if protocol == 5 else b"") + b"".join(_string(word) for word in words)
-    return bytes([_CONNECT]) + _length(len(body)) + body
+    return bytes([_CONNECT]) + remaining_length(len(body)) + body
 
 
 def _string(text: str) -> bytes:
@@ -88,7 +88,7 @@ def _string(text: str) -> bytes:
     return len(raw).to_bytes(2, "big") + raw
 
 
-def _length(length: int) -> bytes:
+def remaining_length(length: int) -> bytes:
     """Variable byte integer (MQTT 5.0, section 1.5.5)."""
     encoded = bytearray()
     while True:

@@ -45,7 +45,7 @@ async def _take_one(browser: Browser, address: str, file: Path, width: int, heig
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address", help="where the web process listens")
+    parser.add_argument("address", nargs="?", default="http://127.0.0.1:8050", help="where the web process listens")
     parser.add_argument("--directory", type=Path, default=Path(__file__).parents[1] / "docs" / "img")
     parser.add_argument("--chromium", default=shutil.which("chromium"), help="the browser's program")
     parser.add_argument("--size", default="1920x1080", help="width x height in pixels")

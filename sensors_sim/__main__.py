@@ -49,7 +49,7 @@ def run(  # noqa: PLR0913, PLR0917  one parameter per option is what the command
 
     `pulso sim --truth .pulso/truth --scenario demo` – with incidents, and the ground truth beside it
 
-    `pulso sim --rate 5000 --duration 60 --faults none --truth /tmp/truth` – a load test of a minute
+    `pulso sim --rate 5000 --duration 60 --faults none --truth truth` – a load test of a minute
 
     `pulso sim incident congestion --zone coyoacan --minutes 20 --severity 0.8` – in a running simulator
     """

@@ -15,6 +15,8 @@ from pulso.errors import StorageError
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _POSTGRES_EPOCH = 946_684_800_000_000  # 2000-01-01 UTC, microseconds since 1970
+MINUS_INFINITY = np.iinfo(np.int64).min
+"""The timestamp '-infinity', which PostgreSQL sends as the least integer; not an offset from an epoch."""
 
 Column = NDArray[Any]
 
@@ -29,14 +31,18 @@ def _record(columns: Sequence[tuple[str, str]]) -> np.dtype[np.void]:
 
 
 def encode_rows(columns: Sequence[tuple[str, str]], values: Mapping[str, Column]) -> bytes:
-    """Rows for COPY ... FROM STDIN (FORMAT BINARY). Timestamps are microseconds since 1970 UTC."""
+    """Rows for COPY ... FROM STDIN (FORMAT BINARY). Timestamps are microseconds since 1970 UTC, or MINUS_INFINITY."""
     record = _record(columns)
     rows = np.zeros(len(next(iter(values.values()))), record)
     rows["fields"] = len(columns)
     for name, kind in columns:
         rows[f"length of {name}"] = record[name].itemsize
-        rows[name] = values[name] - _POSTGRES_EPOCH if kind == "timestamptz" else values[name]
+        rows[name] = _since_2000(values[name]) if kind == "timestamptz" else values[name]
     return _HEADER + rows.tobytes() + _TRAILER
+
+
+def _since_2000(micros: Column) -> Column:
+    return np.where(micros == MINUS_INFINITY, MINUS_INFINITY, micros - _POSTGRES_EPOCH)
 
 
 def decode_rows(columns: Sequence[tuple[str, str]], data: bytes) -> dict[str, Column]:

@@ -13,31 +13,24 @@ from numpy.typing import NDArray
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.rows import TupleRow
 
+from pulso.db.binary import MINUS_INFINITY, encode_rows
 from pulso.db.connection import Database
 from pulso.db.corrections import Version, settle
 from pulso.db.sql import SQL
 from pulso.frame import ObservationFrame, encode
 from pulso.model import from_micros, to_micros
 
-_POSTGRES_EPOCH_MICROS = 946_684_800_000_000  # 2000-01-01T00:00Z, the zero of timestamptz
-NO_TIME = np.iinfo(np.int64).min  # stands for "not told" in int64 columns of times
+NO_TIME = MINUS_INFINITY  # stands for "not told" in int64 columns of times
 
-# The binary COPY format: a header, rows of (field count, then length and value of each field), a trailer of -1.
-_COPY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
-_COPY_TRAILER = b"\xff\xff"
-_COPY_ROW = np.dtype(
-    [
-        ("fields", ">i2"),
-        ("ord_length", ">i4"), ("ord", ">i4"),
-        ("datastream_id_length", ">i4"), ("datastream_id", ">i4"),
-        ("phenomenon_time_length", ">i4"), ("phenomenon_time", ">i8"),
-        ("result_length", ">i4"), ("result", ">f8"),
-        ("quality_length", ">i4"), ("quality", ">i2"),
-        ("received_at_length", ">i4"), ("received_at", ">i8"),
-        ("result_time_length", ">i4"),
-    ]
-)  # fmt: skip
-_COPY_ROW_WITH_RESULT_TIME = np.dtype([*_COPY_ROW.descr, ("result_time", ">i8")])
+_STAGE = (
+    ("ord", "int4"),
+    ("datastream_id", "int4"),
+    ("phenomenon_time", "timestamptz"),
+    ("result", "float8"),
+    ("quality", "int2"),
+    ("received_at", "timestamptz"),
+    ("result_time", "timestamptz"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +115,7 @@ class ObservationStore:
     ) -> None:
         first, repeated = _first_of_each_key(columns)
         async with cursor.copy(SQL["observation_stage_copy"]) as copy:
-            await copy.write(_binary_rows(columns, first))
+            await copy.write(_staged(columns, first))
         await cursor.execute(SQL["observation_insert"])
         again = np.fromiter((place for (place,) in await cursor.fetchall()), np.int64)
         outcomes[again] = outcomes[repeated] = Outcome.DUPLICATE
@@ -145,34 +138,9 @@ def _first_of_each_key(columns: ObservationColumns) -> tuple[NDArray[np.int64], 
     return order[is_first], np.sort(order[~is_first])
 
 
-def _binary_rows(columns: ObservationColumns, rows: NDArray[np.int64]) -> bytes:
-    """`rows` in PostgreSQL's binary COPY format, built by numpy without a Python loop."""
-    told = columns.result_time[rows] != NO_TIME
-    without, with_time = rows[~told], rows[told]
-    parts = [
-        _COPY_HEADER,
-        _pack(columns, without, _COPY_ROW),
-        _pack(columns, with_time, _COPY_ROW_WITH_RESULT_TIME),
-    ]
-    return b"".join([*parts, _COPY_TRAILER])
-
-
-def _pack(columns: ObservationColumns, rows: NDArray[np.int64], dtype: np.dtype[np.void]) -> bytes:
-    packed = np.empty(len(rows), dtype)
-    packed["fields"] = 7
-    packed["ord"], packed["ord_length"] = rows, 4
-    packed["datastream_id"], packed["datastream_id_length"] = columns.datastream_id[rows], 4
-    packed["phenomenon_time"] = columns.phenomenon_time[rows] - _POSTGRES_EPOCH_MICROS
-    packed["phenomenon_time_length"] = 8
-    packed["result"], packed["result_length"] = columns.result[rows], 8
-    packed["quality"], packed["quality_length"] = columns.quality[rows], 2
-    packed["received_at"] = columns.received_at[rows] - _POSTGRES_EPOCH_MICROS
-    packed["received_at_length"] = 8
-    packed["result_time_length"] = -1  # NULL
-    if "result_time" in (dtype.names or ()):
-        packed["result_time"] = columns.result_time[rows] - _POSTGRES_EPOCH_MICROS
-        packed["result_time_length"] = 8
-    return packed.tobytes()
+def _staged(columns: ObservationColumns, rows: NDArray[np.int64]) -> bytes:
+    """`rows` as the stage takes them: `ord` is the row's place in the batch."""
+    return encode_rows(_STAGE, {"ord": rows} | {name: getattr(columns, name)[rows] for name, _ in _STAGE[1:]})
 
 
 async def _differing(

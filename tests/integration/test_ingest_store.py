@@ -11,7 +11,7 @@ from psycopg.rows import TupleRow
 
 from pulso import frame
 from pulso.db import Database, open_database
-from pulso.db.observations import NO_TIME, ObservationColumns, ObservationStore, Outcome, RejectedMessage, _binary_rows
+from pulso.db.observations import NO_TIME, ObservationColumns, ObservationStore, Outcome, RejectedMessage, _staged
 from pulso.db.sql import SQL
 from pulso.errors import StorageError
 from pulso.model import from_micros, to_micros
@@ -179,7 +179,7 @@ async def test_duplicates_and_corrections_cost_index_probes_however_long_the_his
     async with opened.connection() as connection, connection.cursor() as cursor:
         await cursor.execute(SQL["observation_stage_create"])
         async with cursor.copy(SQL["observation_stage_copy"]) as copy:
-            await copy.write(_binary_rows(rows, np.arange(len(rows))))
+            await copy.write(_staged(rows, np.arange(len(rows))))
         keys = {
             "datastream_ids": rows.datastream_id.tolist(),
             "phenomenon_times": [from_micros(time) for time in rows.phenomenon_time],

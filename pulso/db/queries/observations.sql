@@ -7,7 +7,7 @@ CREATE TEMPORARY TABLE IF NOT EXISTS stage_observation (
     result          double precision NOT NULL,
     quality         smallint NOT NULL,
     received_at     timestamptz NOT NULL,
-    result_time     timestamptz
+    result_time     timestamptz NOT NULL
 ) ON COMMIT DELETE ROWS;
 
 -- observation_stage_copy --
@@ -19,7 +19,7 @@ FROM STDIN (FORMAT binary);
 -- the primary key per row; the anti-join hashes the batch only. Rows come sorted by key, so two workers cannot deadlock.
 WITH inserted AS (
     INSERT INTO observation (datastream_id, phenomenon_time, result, quality, received_at, result_time)
-    SELECT datastream_id, phenomenon_time, result, quality, received_at, result_time
+    SELECT datastream_id, phenomenon_time, result, quality, received_at, nullif(result_time, '-infinity')
     FROM stage_observation
     ON CONFLICT (datastream_id, phenomenon_time) DO NOTHING
     RETURNING datastream_id, phenomenon_time
@@ -67,7 +67,7 @@ CROSS JOIN LATERAL (
 ) AS stored
 WHERE staged.ord = ANY (%(places)s)
   AND (stored.result <> staged.result
-       OR coalesce(staged.result_time, '-infinity') > coalesce(stored.result_time, '-infinity'));
+       OR staged.result_time > coalesce(stored.result_time, '-infinity'));
 
 -- observation_superseded --
 -- Versions that another one took the place of already: they do not come back when they are delivered again.
