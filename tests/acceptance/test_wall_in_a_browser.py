@@ -28,7 +28,8 @@ def now() -> datetime:
 
 
 def speed(value: float, zone: str = "cdmx", *, seen: datetime | None = None) -> Value:
-    end = now().replace(second=0, microsecond=0) + MINUTE
+    """Of a window that stays open for the seconds a test takes, at whatever second of the minute it starts."""
+    end = now().replace(second=0, microsecond=0) + 2 * MINUTE
     return Value("traffic_mean_speed", zone, value, end, observed_until=seen or now())
 
 
