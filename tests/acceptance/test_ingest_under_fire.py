@@ -195,6 +195,8 @@ def test_a_broker_that_restarts_is_joined_again(
     publish(broker, messages[1_000:])
     wait_until(lambda: count(database, "observation") == 6_000, within=30, what="all messages are stored")
 
+    assert stored_keys(database) == published_keys(messages)
+
 
 def test_bad_settings_are_named_all_at_once(broker: MosquittoBroker, database: TestDatabase, tmp_path: Path) -> None:
     faults = {"PULSO_MQTT_PORT": "99999", "PULSO_INGEST_BATCH_WITHIN": "5", "PULSO_INGEST_TOPIC_FILTERS": "a/#/b"}
