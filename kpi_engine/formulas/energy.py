@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from kpi_engine.formulas.base import Floats, Ints, Outcome, Scope, divide, everyone, formula
 from kpi_engine.rounding import round_half_up
 from pulso.panes import MINUTE_MICROS, NEUTRAL
+from pulso.registers import countable, growth
 
 _HOUR_MICROS = 3_600_000_000
 
@@ -32,22 +33,33 @@ class Readings:
     present: NDArray[np.bool_]
 
 
-def consumption(readings: Readings, starts: Ints, ends: Ints, rollover: Floats, max_gap: float) -> Consumption:
+@dataclass(frozen=True)
+class Meters:
+    """What is known of each meter: size of its register in kWh (NaN if not known), the most power it can see in kW."""
+
+    register_max_kwh: Floats
+    max_power_kw: Floats
+
+
+def consumption(readings: Readings, starts: Ints, ends: Ints, meters: Meters, max_gap: float) -> Consumption:
     """Energy between consecutive readings of a cumulative register, cut at the ends of the windows.
 
-    `starts`, `ends` (windows) in microseconds; `rollover` (meters): size of the register in kWh, NaN if not known.
+    `starts`, `ends` (windows) in microseconds.
 
     Between two readings at most `max_gap` minutes apart the register is taken to grow evenly (linear interpolation);
     over a longer gap nothing is assumed. A drop by more than half of a known register size is a rollover; any other
-    drop is a reset or an exchange of the meter: what was used meanwhile is unknown, never negative.
+    drop is a reset or an exchange of the meter, as is a growth that would have taken more power than the meter can see:
+    what was used meanwhile is unknown, never negative and never a spike.
     """
     times, before = readings.times, _previous_present(readings.present)
     known = readings.present & (before >= 0)
     place = before.clip(min=0)
     gap = np.where(known, times - np.take_along_axis(times, place, axis=1), 0)
-    grown = np.where(known, readings.kwh - np.take_along_axis(readings.kwh, place, axis=1), 0.0)
-    grown = np.where(grown < -rollover / 2, grown + rollover, grown)
-    usable = known & (gap > 0) & (gap <= max_gap * MINUTE_MICROS) & (grown >= 0)
+    grown = np.where(
+        known, growth(np.take_along_axis(readings.kwh, place, axis=1), readings.kwh, meters.register_max_kwh), 0.0
+    )
+    can_be = (grown >= 0) & (grown <= countable(gap / _HOUR_MICROS, meters.max_power_kw))
+    usable = known & (gap > 0) & (gap <= max_gap * MINUTE_MICROS) & can_be
     inside = np.minimum(times, ends[:, None, None]) - np.maximum(times - gap, starts[:, None, None])
     share = np.where(usable, inside.clip(min=0) / np.where(gap > 0, gap, 1), 0.0)
     covered = (share * gap).sum(axis=1) / (ends - starts)[:, None]
@@ -68,11 +80,12 @@ def _consumption(scope: Scope) -> Consumption:
     windows, slots, _, meters = times.shape
     present = times != [[NEUTRAL["first_time"]], [NEUTRAL["last_time"]]]
     points = (windows, 2 * slots, meters)
+    told = scope.things.property("max_power_kw")
     return consumption(
         Readings(np.where(present, times, 0).reshape(points), kwh.reshape(points), present.reshape(points)),
         scope.starts * MINUTE_MICROS,
         scope.ends * MINUTE_MICROS,
-        scope.things.property("register_max_kwh"),
+        Meters(scope.things.property("register_max_kwh"), np.where(np.isnan(told), scope.number("max_power_kw"), told)),
         scope.number("max_gap_minutes"),
     )
 
@@ -80,7 +93,7 @@ def _consumption(scope: Scope) -> Consumption:
 @formula(
     "register_demand",
     inputs=("energy_import",),
-    parameters={"max_gap_minutes": 5.0, "minimum_covered": 0.5},
+    parameters={"max_gap_minutes": 5.0, "max_power_kw": 2000.0, "minimum_covered": 0.5},
     reach="max_gap_minutes",
 )
 def register_demand(scope: Scope) -> Outcome:
@@ -103,7 +116,12 @@ def register_demand(scope: Scope) -> Outcome:
     )
 
 
-@formula("register_energy", inputs=("energy_import",), parameters={"max_gap_minutes": 5.0}, reach="max_gap_minutes")
+@formula(
+    "register_energy",
+    inputs=("energy_import",),
+    parameters={"max_gap_minutes": 5.0, "max_power_kw": 2000.0},
+    reach="max_gap_minutes",
+)
 def register_energy(scope: Scope) -> Outcome:
     """Energy in kWh that the meters of a zone counted within the window: differences of the cumulative register."""
     total = scope.things.zoning.total

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kpi_engine.formulas.energy import Readings, consumption
+from kpi_engine.formulas.energy import Meters, Readings, consumption
 from kpi_engine.formulas.nom172 import FACTOR, load_bands, weighted_mean
 from pulso.model import BandState, KpiId
 from tests.support.panes import END, INDICATORS, PACK, Bench, per_minute
@@ -115,12 +115,13 @@ def test_a_thing_is_missed_until_the_end_of_its_service_and_not_later(
 # --- energy ----------------------------------------------------------------------------------------------------------
 
 
-def register(*readings: float, rollover: float = np.nan, minutes: float = 5.0) -> float:
+def register(*readings: float, rollover: float = np.nan, max_kw: float = 1e6, minutes: float = 5.0) -> float:
     """KWh between readings that are `minutes` apart, over a window that spans them all."""
     times = (np.arange(len(readings)) * minutes * 60e6).astype(np.int64)[None, :, None]
     points = Readings(times, np.array(readings)[None, :, None], np.ones(times.shape, bool))
     start, end = times[0, :1, 0], times[0, -1:, 0]
-    return float(consumption(points, start, end, np.array([rollover]), 5.0).energy[0, 0])
+    meters = Meters(np.array([rollover]), np.array([max_kw]))
+    return float(consumption(points, start, end, meters, 5.0).energy[0, 0])
 
 
 def test_a_register_that_rolls_over_goes_on_counting() -> None:
@@ -130,6 +131,12 @@ def test_a_register_that_rolls_over_goes_on_counting() -> None:
 def test_a_drop_without_a_known_size_is_a_reset_of_unknown_consumption() -> None:
     assert register(99990.0, 99998.5, 4.0, 12.5) == pytest.approx(17.0)
     assert register(500.0, 480.0, 481.0, rollover=100000.0) == pytest.approx(1.0)  # a small drop is no rollover
+
+
+def test_another_meter_with_a_higher_register_is_no_spike() -> None:
+    """An exchange upwards would have taken 5,988 kW; what was used meanwhile is not known."""
+    assert register(1.0, 500.0, 501.0, max_kw=50.0) == pytest.approx(1.0)
+    assert register(1.0, 5.0, 6.0, max_kw=50.0) == pytest.approx(5.0)
 
 
 def test_nothing_is_assumed_over_a_long_gap() -> None:
