@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 from typing import NewType
 
 ZoneId = NewType("ZoneId", str)
@@ -42,6 +42,20 @@ class Quality(IntEnum):
     SUSPECT = 3
     FAIL = 4
     MISSING = 9
+
+
+class Flag(IntFlag):
+    """Why an observation's quality is not pass; bits of `observation.flags`."""
+
+    RANGE = 1
+    RATE = 2
+    SPIKE = 4
+    STUCK = 8
+    NEIGHBOURS = 16
+    CLOCK = 32
+    RESET = 64
+    ROLLOVER = 128
+    EXCHANGE = 256
 
 
 class ThingState(StrEnum):
