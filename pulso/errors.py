@@ -38,6 +38,8 @@ class RejectReason(StrEnum):
     UNKNOWN_TOPIC = "unknown_topic"
     UNKNOWN_PROPERTY = "unknown_property"
     UNKNOWN_ZONE = "unknown_zone"
+    UNKNOWN_THING = "unknown_thing"
+    UNKNOWN_UNIT = "unknown_unit"
     UNIT_MISMATCH = "unit_mismatch"
     FAMILY_MISMATCH = "family_mismatch"
     TOO_MANY_PROPERTIES = "too_many_properties"
@@ -47,6 +49,9 @@ class RejectReason(StrEnum):
     TOO_LARGE = "too_large"
     DECODER_FAILED = "decoder_failed"
     NOT_STORABLE = "not_storable"
+    UNDECODED = "undecoded"
+    UNMAPPED = "unmapped"
+    NO_BIRTH = "no_birth"
 
 
 class DecodeError(AppError):

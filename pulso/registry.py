@@ -1,6 +1,6 @@
 """Registries of plugins: decoders, formulas. A plugin lives with its package and registers by name."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, ValuesView
 from typing import TypeVar
 
 from pulso.errors import ConfigurationError
@@ -47,6 +47,10 @@ class Registry(Mapping[str, Plugin]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._plugins)
+
+    def values(self) -> ValuesView[Plugin]:
+        """All plugins, in order of registration."""
+        return self._plugins.values()
 
     def __len__(self) -> int:
         return len(self._plugins)

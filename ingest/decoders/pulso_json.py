@@ -8,10 +8,10 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from ingest.decoders import decoder
-from ingest.message import LARGEST_RESULT, Decoded, DecodedObservation
+from ingest.message import LARGEST_RESULT, Context, Decoded, DecodedObservation, Incoming, Reported
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import Family, ThingDescription, ZoneId, to_micros
-from pulso.units import normalise
+from pulso.units import convert
 
 _THING_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -68,23 +68,23 @@ def _thing(topic: str) -> tuple[str, Family]:
         raise DecodeError(RejectReason.UNKNOWN_TOPIC, f"family {family!r} is not one of {known}") from None
 
 
-@decoder("pulso_json", topics="pulso/v1/+/+")
-def decode(topic: str, payload: bytes) -> Decoded:
+@decoder("pulso_json", topics=("pulso/v1/+/+",))
+def decode(message: Incoming, _context: Context) -> Decoded:
     """Decode one record or a list of records; a fault in one rejects the message."""
-    external_id, family = _thing(topic)
-    parsed = _parse(_records, payload)
+    external_id, family = _thing(message.topic)
+    parsed = _parse(_records, message.payload)
     records = parsed if isinstance(parsed, list) else [parsed]
     observations = [observation for record in records for observation in _observations(record)]
     if not observations:
         raise DecodeError(RejectReason.EMPTY, "the list holds no record")
-    return Decoded(external_id, family, observations)
+    return Decoded((Reported(external_id, family, observations),))
 
 
-@decoder("pulso_json_about", topics="pulso/v1/+/+/about")
-def decode_about(topic: str, payload: bytes) -> Decoded:
+@decoder("pulso_json_about", topics=("pulso/v1/+/+/about",), retained=("pulso/v1/+/+/about",))
+def decode_about(message: Incoming, _context: Context) -> Decoded:
     """Decode the description of a thing."""
-    external_id, family = _thing(topic)
-    about = _parse(_about, payload)
+    external_id, family = _thing(message.topic)
+    about = _parse(_about, message.payload)
     description = ThingDescription(
         external_id=external_id,
         family=family,
@@ -95,7 +95,7 @@ def decode_about(topic: str, payload: bytes) -> Decoded:
         expected_interval=timedelta(seconds=about.expected_interval),
         properties=about.properties,
     )
-    return Decoded(external_id, family, description=description)
+    return Decoded((Reported(external_id, family, description=description),))
 
 
 def _observations(record: _Record) -> list[DecodedObservation]:
@@ -104,15 +104,16 @@ def _observations(record: _Record) -> list[DecodedObservation]:
     return [
         DecodedObservation(name, measured, None, phenomenon_time, result_time)
         if isinstance(measured, float)
-        else DecodedObservation(
-            name,
-            measured.result,
-            None if measured.unit is None else normalise(measured.unit),
-            phenomenon_time,
-            result_time,
-        )
+        else _measured(name, measured, phenomenon_time, result_time)
         for name, measured in record.observations.items()
     ]
+
+
+def _measured(name: str, value: _Measured, phenomenon_time: int | None, result_time: int | None) -> DecodedObservation:
+    if value.unit is None:
+        return DecodedObservation(name, value.result, None, phenomenon_time, result_time)
+    result, unit, sent_result, sent_unit = convert(name, value.result, value.unit)
+    return DecodedObservation(name, result, unit, phenomenon_time, result_time, sent_result, sent_unit)
 
 
 def _parse(reader: msgspec.json.Decoder[Parsed], payload: bytes) -> Parsed:

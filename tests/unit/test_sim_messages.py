@@ -4,12 +4,16 @@ import gzip
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from ingest.decoders import decoders, find_decoder
+from ingest.interpret import Interpreter
+from ingest.mapping import DeviceBook
+from ingest.message import RawMessage, Reported
 from pulso.errors import ConfigurationError
 from pulso.model import Family, to_micros
 from pulso.units import canonical_units
@@ -175,10 +179,16 @@ def test_truth_of_a_killed_process_is_read_as_far_as_it_goes(tmp_path):
         assert text.readline().startswith("thing,observed_property,phenomenon_time")
 
 
+def read(topic: str, payload: bytes) -> Sequence[Reported]:
+    """What ingest makes of a message."""
+    interpreter = Interpreter(DeviceBook.empty(), ZoneInfo("America/Mexico_City"))
+    return interpreter.interpret(RawMessage(topic, payload, START)).things
+
+
 def test_ingest_understands_every_message_as_it_was_meant():
     """The encoder and the decoders share no code; here they meet."""
     for message in made(minutes=5, skew=0.2):
-        decoded = decoders[find_decoder(message.topic)](message.topic, message.payload)
+        (decoded,) = read(message.topic, message.payload)
         assert decoded.external_id == message.thing
         sent = dict(zip(message.properties, map(float, message.sent_values), strict=True))
         assert {each.observed_property: each.result for each in decoded.observations} == sent
@@ -190,5 +200,5 @@ def test_ingest_understands_every_description():
     for fleet in city().fleets:
         for thing in fleet.things:
             topic = description_topic(thing)
-            decoded = decoders[find_decoder(topic)](topic, description(thing))
+            (decoded,) = read(topic, description(thing))
             assert decoded.description == thing

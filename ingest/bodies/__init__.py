@@ -1,0 +1,1 @@
+"""Payload bytes to values: JSON, CBOR and MessagePack, within bounds."""
