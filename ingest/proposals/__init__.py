@@ -1,0 +1,1 @@
+"""A mapping proposed for a payload that nobody understands."""
