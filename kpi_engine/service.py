@@ -70,8 +70,8 @@ class Service:
     async def listen(self, database: Database) -> None:
         """Hear of new batches and of changes in the registry; runs until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(listen(database, ["pulso_observation_batch"], self._news), name="listen for batches")
-            group.create_task(listen(database, ["pulso_registry"], self._registry_news), name="listen for things")
+            wakes = {"pulso_observation_batch": self._news, "pulso_registry": self._registry_news}
+            group.create_task(listen(database, wakes), name="listen")
 
     @asynccontextmanager
     async def _engine(self, database: Database) -> AsyncIterator[tuple[Engine, Session]]:

@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from pulso.db import Database, open_database
 from pulso.local.broker import find_mosquitto
 from tests.support.browser import ARGUMENTS, find_chromium
 from tests.support.databases import DatabaseServer, TestDatabase, external_address, running_server
@@ -96,6 +97,14 @@ def empty_database(database_server: DatabaseServer) -> Iterator[TestDatabase]:
     """A database without a schema."""
     with database_server.new(empty=True) as database:
         yield database
+
+
+@pytest.fixture
+async def opened(database: TestDatabase) -> AsyncIterator[Database]:
+    """The pool of connections of a service."""
+    opened = await open_database(database.settings)
+    yield opened
+    await opened.close()
 
 
 def _mosquitto() -> Iterator[MosquittoBroker]:

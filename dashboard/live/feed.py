@@ -84,7 +84,9 @@ class Feed:
         while True:
             await self._gate.reopen()
             self._activity_read = self._everything_read = None
-            listener = asyncio.create_task(listen(self._gate.database, CHANNELS, self._notified), name="live-listen")
+            listener = asyncio.create_task(
+                listen(self._gate.database, dict.fromkeys(CHANNELS, self._notified)), name="live-listen"
+            )
             try:
                 await self._read_until_lost()
             except (StorageError, TimeoutError) as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -97,7 +97,8 @@ async def open_database(settings: DatabaseSettings, *, wait: float = 30.0) -> Da
         await pool.open(wait=True, timeout=wait)
     except PoolTimeout as error:
         await pool.close()
-        hint = "" if settings.url.get_secret_value() else " (PULSO_DB_URL is not set, so PGHOST and its kin apply)"
+        here = " (no `pulso up` runs in this directory, and PULSO_DB_URL is not set, so PGHOST and its kin apply)"
+        hint = "" if settings.url.get_secret_value() else here
         reason = await asyncio.to_thread(_last_failure, where)
         raise StorageError(f"no database within {wait:g} s{hint}: {reason}") from error
     return Database(pool, where)
@@ -123,19 +124,20 @@ async def connect_forever(settings: DatabaseSettings) -> Database:
             delay = min(delay * 2, 5.0)
 
 
-async def listen(database: Database, channels: Sequence[str], wake: asyncio.Event) -> None:
-    """Set `wake` whenever a channel is notified, and after each (re)connection; runs until cancelled.
+async def listen(database: Database, wakes: Mapping[str, asyncio.Event]) -> None:
+    """Set the event of a channel whenever it is notified, and all after each (re)connection; runs until cancelled.
 
-    A notification is only a hint to look: after a lost connection `wake` is set, so nothing is missed.
+    A notification is only a hint to look: after a lost connection every event is set, so nothing is missed.
     """
     while True:
         try:
             async with await AsyncConnection.connect(database.conninfo, autocommit=True) as connection:
-                for channel in channels:
+                for channel in wakes:
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-                wake.set()
-                async for _ in connection.notifies():
+                for wake in wakes.values():
                     wake.set()
+                async for notification in connection.notifies():
+                    wakes[notification.channel].set()
         except psycopg.Error as error:
             log.warning("listen_interrupted", error=str(error))
             await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 (jitter, not a secret)

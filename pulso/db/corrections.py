@@ -10,12 +10,18 @@ _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 class Version(NamedTuple):
-    """One result for a key, with when it reached us and, if told, when it was produced."""
+    """One result for a key, with when it reached us and, if told, when it was produced.
+
+    `flags` say why it is not trusted; `sent_result` and `sent_unit` (sent_unit_id) are what stood in the message.
+    """
 
     result: float
     quality: int
     received_at: datetime
     result_time: datetime | None
+    flags: int = 0
+    sent_result: float | None = None
+    sent_unit: int | None = None
 
     @property
     def age_order(self) -> datetime:

@@ -2,8 +2,8 @@
 
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple
@@ -30,7 +30,9 @@ _STAGE = (
     ("quality", "int2"),
     ("received_at", "timestamptz"),
     ("result_time", "timestamptz"),
+    ("flags", "int2"),
 )
+_STAGE_SENT = (*_STAGE, ("sent_result", "float8"), ("sent_unit", "int2"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class ObservationColumns:
     """Observations to store, as columns of equal length, in order of arrival.
 
     Times are int64 microseconds since 1970 UTC; `result_time` is NO_TIME where the message did not tell.
-    `datastream_id` int32, `result` float64 in the datastream's unit, `quality` int16.
+    `datastream_id` int32, `result` float64 in the datastream's unit, `quality` int16, `flags` int16 (why it is not
+    trusted). `sent` holds what stood in the message, (value, unit), for the rows that were converted.
     """
 
     datastream_id: NDArray[np.int32]
@@ -47,18 +50,24 @@ class ObservationColumns:
     quality: NDArray[np.int16]
     received_at: NDArray[np.int64]
     result_time: NDArray[np.int64]
+    flags: NDArray[np.int16]
+    sent: Mapping[int, tuple[float, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.datastream_id)
 
-    def version(self, row: int) -> Version:
-        """One row as a version of its key."""
+    def version(self, row: int, sent_units: Mapping[str, int]) -> Version:
+        """One row as a version of its key; `sent_units` are the numbers of units."""
         told = int(self.result_time[row])
+        sent_result, sent_unit = self.sent.get(row, (None, ""))
         return Version(
             float(self.result[row]),
             int(self.quality[row]),
             from_micros(int(self.received_at[row])),
             None if told == NO_TIME else from_micros(told),
+            int(self.flags[row]),
+            sent_result,
+            sent_units.get(sent_unit),
         )
 
 
@@ -82,7 +91,14 @@ class RejectedMessage(NamedTuple):
     decoder: str | None
     fingerprint: bytes
     redelivered: bool
+    source: str | None = None
+    external_id: str | None = None
+    content_type: str | None = None
+    retained: bool = False
 
+
+Write = Callable[[AsyncCursor[TupleRow]], Awaitable[object]]
+"""Something that is written in the transaction that stores a batch."""
 
 Key = tuple[int, datetime]
 
@@ -93,12 +109,20 @@ class ObservationStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._staged: weakref.WeakSet[AsyncConnection[TupleRow]] = weakref.WeakSet()
+        self._sent_units: dict[str, int] = {}
 
-    async def store(self, columns: ObservationColumns, rejected: Sequence[RejectedMessage] = ()) -> NDArray[np.int8]:
+    async def store(
+        self,
+        columns: ObservationColumns,
+        rejected: Sequence[RejectedMessage] = (),
+        also: Callable[[NDArray[np.int8]], Iterable[Write]] = lambda _: (),
+    ) -> NDArray[np.int8]:
         """Store all of it or nothing; returns the `Outcome` of each row. Raises StorageError.
 
-        Calling it again with the same columns changes nothing and returns DUPLICATE for every row.
+        Calling it again with the same columns changes nothing and returns DUPLICATE for every row. `also` is told the
+        outcomes and names what else belongs into the transaction.
         """
+        await self._know_units(unit for _, unit in columns.sent.values())
         outcomes = np.full(len(columns), Outcome.INSERTED, np.int8)
         async with self._database.connection() as connection, connection.cursor() as cursor:
             if connection not in self._staged:
@@ -107,21 +131,33 @@ class ObservationStore:
                 await self._store_observations(cursor, columns, outcomes)
             if rejected:
                 await cursor.executemany(SQL["rejected_insert"], [message._asdict() for message in rejected])
+            for each in also(outcomes):
+                await each(cursor)
         self._staged.add(connection)
         return outcomes
+
+    async def _know_units(self, units: Iterable[str]) -> None:
+        """Give units that nobody sent so far a number, in a transaction of its own: a number harms nobody."""
+        wanted = set(units)
+        while strangers := sorted(wanted - self._sent_units.keys()):
+            # A statement does not see what another worker made meanwhile; the next one does.
+            async with self._database.connection() as connection, connection.cursor() as cursor:
+                await cursor.execute(SQL["sent_unit_ensure"], {"codes": strangers})
+                self._sent_units |= dict(await cursor.fetchall())
 
     async def _store_observations(
         self, cursor: AsyncCursor[TupleRow], columns: ObservationColumns, outcomes: NDArray[np.int8]
     ) -> None:
         first, repeated = _first_of_each_key(columns)
-        async with cursor.copy(SQL["observation_stage_copy"]) as copy:
-            await copy.write(_staged(columns, first))
+        statement = "observation_stage_copy_sent" if columns.sent else "observation_stage_copy"
+        async with cursor.copy(SQL[statement]) as copy:
+            await copy.write(_staged(columns, first, self._sent_units))
         await cursor.execute(SQL["observation_insert"])
         again = np.fromiter((place for (place,) in await cursor.fetchall()), np.int64)
         outcomes[again] = outcomes[repeated] = Outcome.DUPLICATE
         differing = await _differing(cursor, columns, again, repeated)
         if differing:
-            await _settle(cursor, columns, differing, outcomes)
+            await _settle(cursor, columns, differing, outcomes, self._sent_units)
         changed = np.flatnonzero((outcomes == Outcome.INSERTED) | (outcomes == Outcome.CORRECTED))
         if len(changed):
             frame = _frame(columns, changed, outcomes)
@@ -138,9 +174,15 @@ def _first_of_each_key(columns: ObservationColumns) -> tuple[NDArray[np.int64], 
     return order[is_first], np.sort(order[~is_first])
 
 
-def _staged(columns: ObservationColumns, rows: NDArray[np.int64]) -> bytes:
+def _staged(columns: ObservationColumns, rows: NDArray[np.int64], sent_units: Mapping[str, int]) -> bytes:
     """`rows` as the stage takes them: `ord` is the row's place in the batch."""
-    return encode_rows(_STAGE, {"ord": rows} | {name: getattr(columns, name)[rows] for name, _ in _STAGE[1:]})
+    values = {"ord": rows} | {name: getattr(columns, name)[rows] for name, _ in _STAGE[1:]}
+    if not columns.sent:
+        return encode_rows(_STAGE, values)
+    sent_result, sent_unit = np.full(len(columns), np.nan), np.zeros(len(columns), np.int16)
+    for row, (value, unit) in columns.sent.items():
+        sent_result[row], sent_unit[row] = value, sent_units[unit]
+    return encode_rows(_STAGE_SENT, values | {"sent_result": sent_result[rows], "sent_unit": sent_unit[rows]})
 
 
 async def _differing(
@@ -181,6 +223,7 @@ async def _settle(
     columns: ObservationColumns,
     rows: Sequence[int],
     outcomes: NDArray[np.int8],
+    sent_units: Mapping[str, int],
 ) -> None:
     """Decide for `rows`, in order of arrival, which version stands, and write what changes."""
     keys: dict[Key, list[int]] = defaultdict(list)
@@ -189,7 +232,7 @@ async def _settle(
     stored, superseded = await _known_versions(cursor, list(keys))
     for (datastream_id, phenomenon_time), places in keys.items():
         key = (datastream_id, phenomenon_time)
-        settled = settle(stored[key], superseded[key], [columns.version(place) for place in places])
+        settled = settle(stored[key], superseded[key], [columns.version(place, sent_units) for place in places])
         named = {"datastream_id": datastream_id, "phenomenon_time": phenomenon_time}
         if settled.stands is not stored[key]:
             await cursor.execute(SQL["observation_replace"], {**settled.stands._asdict(), **named})
@@ -208,8 +251,8 @@ async def _known_versions(
     stored = {(row[0], row[1]): Version(*row[2:]) for row in await cursor.fetchall()}
     await cursor.execute(SQL["observation_superseded"], wanted)
     superseded: dict[Key, list[Version]] = defaultdict(list)
-    for datastream_id, phenomenon_time, result, quality, received_at, result_time in await cursor.fetchall():
-        superseded[datastream_id, phenomenon_time].append(Version(result, quality, received_at, result_time))
+    for datastream_id, phenomenon_time, *version in await cursor.fetchall():
+        superseded[datastream_id, phenomenon_time].append(Version(*version))
     return stored, superseded
 
 

@@ -52,13 +52,20 @@ class DatastreamRow:
 
 @dataclass(frozen=True, slots=True)
 class ObservationRow:
-    """One observation of a datastream that the caller knows."""
+    """One observation of a datastream that the caller knows.
+
+    `flags` are those of `pulso.model.Flag`; `sent_result` and `sent_unit` what stood in the message, None where nothing
+    was converted.
+    """
 
     phenomenon_time: datetime
     result: float
     quality: int
     received_at: datetime
     result_time: datetime | None
+    flags: int
+    sent_result: float | None
+    sent_unit: str | None
 
 
 @dataclass(frozen=True, slots=True)

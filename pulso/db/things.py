@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from pulso.db.connection import Database
 from pulso.db.sql import SQL
-from pulso.model import DatastreamId, Family, ThingDescription, ThingId, Zone, ZoneId
+from pulso.model import DatastreamId, Family, ThingDescription, ThingId, ThingState, Zone, ZoneId
 
 MOST_DATASTREAMS = 256
 """Datastreams of one thing: four times what the largest meters have. A thing that makes up names gets no more."""
@@ -31,17 +34,45 @@ class RegisteredDatastream:
 
 @dataclass(frozen=True, slots=True)
 class DatastreamKey:
-    """How a message names a datastream."""
+    """How a message names a datastream; `family` None if it does not tell."""
 
     external_id: str
-    family: Family
+    family: Family | None
     observed_property: str
 
 
-class Registered(NamedTuple):
-    """What a name stands for: the family of its thing, and the datastream with its unit; None if it got none."""
+@dataclass(frozen=True, slots=True)
+class NewDatastream:
+    """What a datastream, and its thing, get if they are new. `position` is (latitude, longitude)."""
 
-    family: Family
+    unit: str
+    family: Family | None = None
+    decoder: str | None = None
+    model: str | None = None
+    zone_id: ZoneId | None = None
+    position: tuple[float, float] | None = None
+
+
+class Introduced(NamedTuple):
+    """What is known of a thing that messages name."""
+
+    thing_id: ThingId
+    family: Family | None
+    state: ThingState
+    zone_id: ZoneId | None = None
+    properties: Mapping[str, float] = {}
+
+
+class Clock(Protocol):
+    """An estimate of one thing's clock, with the columns of `thing_clock`."""
+
+    def _asdict(self) -> dict[str, float]: ...
+
+
+class Registered(NamedTuple):
+    """What a name stands for: its thing, and the datastream with its unit; None if it got none."""
+
+    thing: Introduced
     stream: tuple[DatastreamId, str] | None
 
 
@@ -56,50 +87,68 @@ class ThingRepository:
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.executemany(SQL["zone_upsert"], [asdict(zone) for zone in zones])
 
-    async def describe(self, things: Sequence[ThingDescription]) -> dict[str, Family]:
-        """Register things or update what is known of them; returns the family each of them has.
+    async def describe(
+        self,
+        things: Sequence[ThingDescription],
+        *,
+        places: Mapping[str, str | None] = MappingProxyType({}),
+        admit: bool = True,
+    ) -> dict[str, Introduced]:
+        """Register things or update what is known of them; returns what each of them is.
 
-        A description in the name of another family changes nothing.
+        `places` are the zones their positions lie in, for those that have no zone. A description in the name of another
+        family changes nothing. Unless `admit`, a thing that is made begins in quarantine.
         """
         ordered = sorted(things, key=lambda thing: thing.external_id)  # one order: no deadlocks; the last one stands
-        ids = [thing.external_id for thing in ordered]
+        new = {thing.external_id: NewDatastream("", thing.family) for thing in ordered}
         async with self._database.connection() as connection, connection.cursor() as cursor:
-            await cursor.execute(
-                SQL["thing_ensure"], {"external_ids": ids, "families": [thing.family for thing in ordered]}
-            )
+            await _ensure_things(cursor, new, ThingState.ACTIVE if admit else ThingState.QUARANTINED)
             await cursor.executemany(
                 SQL["thing_describe"],
-                [{**asdict(thing), "properties": Jsonb(thing.properties)} for thing in ordered],
+                [
+                    {
+                        **asdict(thing),
+                        "properties": Jsonb(thing.properties),
+                        "lies_in": places.get(thing.external_id),
+                    }
+                    for thing in ordered
+                ],
             )
-            await cursor.execute(SQL["thing_families"], {"external_ids": ids})
-            return {external_id: Family(family) for external_id, family in await cursor.fetchall()}
+            await cursor.execute(SQL["thing_introduce"], {"external_ids": list(new)})
+            return {external_id: _introduced(*known) for external_id, *known in await cursor.fetchall()}
 
-    async def ensure_datastreams(self, wanted: Mapping[DatastreamKey, str]) -> dict[DatastreamKey, Registered]:
+    async def ensure_datastreams(
+        self, wanted: Mapping[DatastreamKey, NewDatastream], *, admit: bool = True
+    ) -> dict[DatastreamKey, Registered]:
         """What each key stands for; things and datastreams that do not exist are made.
 
-        `wanted` gives for each key the unit its results have, if it is new. A key gets no datastream if its thing is
-        of another family, or has MOST_DATASTREAMS already.
+        A key gets no datastream if its thing is of another family, or has MOST_DATASTREAMS already. Unless `admit`, a
+        thing that is made begins in quarantine.
         """
-        keys = sorted(
-            wanted, key=lambda key: (key.external_id, key.family, key.observed_property)
-        )  # one order: no deadlocks
+        keys = sorted(wanted, key=lambda key: (key.external_id, key.family or "", key.observed_property))
         asked = {
-            "external_ids": [key.external_id for key in keys],
+            "external_ids": [key.external_id for key in keys],  # in one order: no deadlocks
             "families": [key.family for key in keys],
             "properties": [key.observed_property for key in keys],
-            "units": [wanted[key] for key in keys],
+            "units": [wanted[key].unit for key in keys],
             "most": MOST_DATASTREAMS,
         }
         async with self._database.connection() as connection, connection.cursor() as cursor:
-            await cursor.execute(SQL["thing_ensure"], asked)
+            new = {key.external_id: wanted[key] for key in reversed(keys)}
+            await _ensure_things(cursor, new, ThingState.ACTIVE if admit else ThingState.QUARANTINED)
             await cursor.execute(SQL["datastream_ensure"], asked)
             await cursor.execute(SQL["datastream_find"], asked)
             return {
-                DatastreamKey(external_id, Family(named), observed_property): Registered(
-                    Family(family), None if datastream_id is None else (DatastreamId(datastream_id), unit)
+                DatastreamKey(external_id, named and Family(named), observed_property): Registered(
+                    _introduced(*known), None if datastream_id is None else (DatastreamId(datastream_id), unit)
                 )
-                for external_id, named, observed_property, family, datastream_id, unit in await cursor.fetchall()
+                for external_id, named, observed_property, datastream_id, unit, *known in await cursor.fetchall()
             }
+
+    async def save_clocks(self, clocks: Sequence[Clock]) -> None:
+        """Write what is known of the clocks of things."""
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            await cursor.executemany(SQL["thing_clock_save"], [clock._asdict() for clock in clocks])
 
     async def registry(self) -> list[RegisteredDatastream]:
         """Every datastream of an active thing, by id."""
@@ -113,3 +162,33 @@ class ThingRepository:
             await cursor.execute(SQL["registry_version"])
             row = await cursor.fetchone()
             return int(row[0]) if row else 0
+
+
+async def _ensure_things(cursor: AsyncCursor[TupleRow], things: Mapping[str, NewDatastream], state: ThingState) -> None:
+    ids = sorted(things)
+    positions = [things[external_id].position or (None, None) for external_id in ids]
+    await cursor.execute(
+        SQL["thing_ensure"],
+        {
+            "external_ids": ids,
+            "families": [things[external_id].family for external_id in ids],
+            "decoders": [things[external_id].decoder for external_id in ids],
+            "models": [things[external_id].model for external_id in ids],
+            "zones": [things[external_id].zone_id for external_id in ids],
+            "latitudes": [latitude for latitude, _ in positions],
+            "longitudes": [longitude for _, longitude in positions],
+            "state": state,
+        },
+    )
+
+
+def _introduced(
+    thing_id: int, family: str | None, state: str, zone_id: str | None, properties: Mapping[str, float]
+) -> Introduced:
+    return Introduced(
+        ThingId(thing_id),
+        Family(family) if family else None,
+        ThingState(state),
+        ZoneId(zone_id) if zone_id else None,
+        properties,
+    )

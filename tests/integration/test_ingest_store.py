@@ -1,6 +1,5 @@
 """Storing twice is storing once, on every kind of database."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
 
 from pulso import frame
-from pulso.db import Database, open_database
+from pulso.db import Database
 from pulso.db.observations import NO_TIME, ObservationColumns, ObservationStore, Outcome, RejectedMessage, _staged
 from pulso.db.sql import SQL
 from pulso.errors import StorageError
@@ -21,13 +20,6 @@ pytestmark = pytest.mark.all_databases
 
 NOON = to_micros(datetime(2026, 11, 22, 18, tzinfo=UTC))
 SECOND = 1_000_000
-
-
-@pytest.fixture
-async def opened(database: TestDatabase) -> AsyncIterator[Database]:
-    opened = await open_database(database.settings)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture
@@ -45,6 +37,7 @@ def columns(*rows: tuple[int, int, float] | tuple[int, int, float, int]) -> Obse
         np.full(len(rows), 2, np.int16),
         np.full(len(rows), NOON + 3600 * SECOND, np.int64),
         np.array(produced, np.int64),
+        np.zeros(len(rows), np.int16),
     )
 
 
@@ -179,7 +172,7 @@ async def test_duplicates_and_corrections_cost_index_probes_however_long_the_his
     async with opened.connection() as connection, connection.cursor() as cursor:
         await cursor.execute(SQL["observation_stage_create"])
         async with cursor.copy(SQL["observation_stage_copy"]) as copy:
-            await copy.write(_staged(rows, np.arange(len(rows))))
+            await copy.write(_staged(rows, np.arange(len(rows)), {}))
         keys = {
             "datastream_ids": rows.datastream_id.tolist(),
             "phenomenon_times": [from_micros(time) for time in rows.phenomenon_time],
@@ -214,7 +207,9 @@ async def fill(opened: Database) -> None:
             " FROM generate_series(1, 40) AS stream, generate_series(0, 8760) AS hour"
         )
         await connection.execute(
-            "INSERT INTO observation_correction SELECT * FROM observation WHERE datastream_id < 10"
+            "INSERT INTO observation_correction (datastream_id, phenomenon_time, result, quality, received_at)"
+            " SELECT datastream_id, phenomenon_time, result, quality, received_at"
+            " FROM observation WHERE datastream_id < 10"
         )
     async with opened.connection() as connection:
         await connection.execute("ANALYZE observation")

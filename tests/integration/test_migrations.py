@@ -64,4 +64,7 @@ def test_the_embedded_database_gives_the_same_columns_as_any_other(database: Tes
         ("quality", "smallint", "NO"),
         ("received_at", "timestamp with time zone", "NO"),
         ("result_time", "timestamp with time zone", "YES"),
+        ("flags", "smallint", "NO"),
+        ("sent_result", "double precision", "YES"),
+        ("sent_unit", "smallint", "YES"),
     ]

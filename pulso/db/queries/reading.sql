@@ -38,7 +38,8 @@ LIMIT %(limit)s;
 
 -- reading_observations --
 -- Newest first within [start, end), along the primary key.
-SELECT phenomenon_time, result, quality, received_at, result_time
+SELECT phenomenon_time, result, quality, received_at, result_time, flags, sent_result,
+       (SELECT code FROM sent_unit WHERE sent_unit.sent_unit_id = observation.sent_unit)
 FROM observation
 WHERE datastream_id = %(datastream_id)s
   AND phenomenon_time >= coalesce(%(start)s::timestamptz, '-infinity')
@@ -177,6 +178,7 @@ LEFT JOIN LATERAL (
       AND observation.phenomenon_time <= %(now)s - interval '10 seconds'
 ) AS minute ON true
 WHERE thing.state = 'active'
+  AND thing.family IS NOT NULL
   AND coalesce((thing.properties ->> 'in_service_until')::double precision, 'infinity') > extract(epoch FROM %(now)s)
 GROUP BY thing.family;
 
@@ -190,6 +192,7 @@ SELECT (SELECT stored_at FROM observation_batch ORDER BY batch_id DESC LIMIT 1);
 SELECT family, zone_id, percentile_disc(0.5) WITHIN GROUP (ORDER BY expected_interval)
 FROM thing
 WHERE state = 'active'
+  AND family IS NOT NULL
   AND coalesce((properties ->> 'in_service_until')::double precision, 'infinity') > extract(epoch FROM now())
 GROUP BY GROUPING SETS ((family, zone_id), (family))
 HAVING grouping(zone_id) = 1 OR zone_id IS NOT NULL;

@@ -12,12 +12,33 @@ SET parent_id = excluded.parent_id,
 
 -- thing_ensure --
 -- A thing that is heard of for the first time. What exists is left out before it takes a number: descriptions come again
--- and again, and integers are not without end.
-INSERT INTO thing (external_id, family)
-SELECT DISTINCT ON (wanted.external_id) wanted.external_id, wanted.family
-FROM unnest(%(external_ids)s::text[], %(families)s::text[]) WITH ORDINALITY AS wanted (external_id, family, place)
-WHERE NOT EXISTS (SELECT FROM thing WHERE thing.external_id = wanted.external_id)
-ORDER BY wanted.external_id, wanted.place
+-- and again, and integers are not without end. What nobody knew of a thing so far is filled in.
+WITH told AS (
+    SELECT *
+    FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(decoders)s::text[], %(models)s::text[],
+                %(zones)s::text[], %(latitudes)s::double precision[], %(longitudes)s::double precision[])
+         AS told (external_id, family, decoder, model, zone_id, latitude, longitude)
+), filled AS (
+    UPDATE thing
+    SET family = coalesce(thing.family, told.family),
+        decoder = coalesce(thing.decoder, told.decoder),
+        model = coalesce(thing.model, told.model),
+        zone_id = coalesce(thing.zone_id, told.zone_id),
+        latitude = coalesce(thing.latitude, told.latitude),
+        longitude = coalesce(thing.longitude, told.longitude)
+    FROM told
+    WHERE thing.external_id = told.external_id
+      AND ((thing.family IS NULL AND told.family IS NOT NULL)
+           OR (thing.decoder IS NULL AND told.decoder IS NOT NULL)
+           OR (thing.model IS NULL AND told.model IS NOT NULL)
+           OR (thing.zone_id IS NULL AND told.zone_id IS NOT NULL)
+           OR (thing.latitude IS NULL AND told.latitude IS NOT NULL))
+)
+INSERT INTO thing (external_id, family, decoder, model, zone_id, latitude, longitude, state)
+SELECT told.external_id, told.family, told.decoder, told.model, told.zone_id, told.latitude, told.longitude, %(state)s
+FROM told
+WHERE NOT EXISTS (SELECT FROM thing WHERE thing.external_id = told.external_id)
+ORDER BY told.external_id
 ON CONFLICT (external_id) DO NOTHING;
 
 -- thing_describe --
@@ -33,7 +54,7 @@ SET name = told.name,
 FROM (
     SELECT known.thing_id,
            coalesce(nullif(%(name)s, ''), known.name) AS name,
-           coalesce(%(zone_id)s::text, known.zone_id) AS zone_id,
+           coalesce(%(zone_id)s::text, known.zone_id, %(lies_in)s::text) AS zone_id,
            coalesce(%(latitude)s::double precision, known.latitude) AS latitude,
            coalesce(%(longitude)s::double precision, known.longitude) AS longitude,
            %(expected_interval)s::interval AS expected_interval,
@@ -42,15 +63,16 @@ FROM (
                 ELSE known.properties
            END AS properties
     FROM thing AS known
-    WHERE known.external_id = %(external_id)s AND known.family = %(family)s
+    WHERE known.external_id = %(external_id)s
+      AND coalesce(known.family = %(family)s::text, true)
 ) AS told
 WHERE thing.thing_id = told.thing_id
   AND (thing.name, thing.zone_id, thing.latitude, thing.longitude, thing.expected_interval, thing.properties)
       IS DISTINCT FROM
       (told.name, told.zone_id, told.latitude, told.longitude, told.expected_interval, told.properties);
 
--- thing_families --
-SELECT external_id, family
+-- thing_introduce --
+SELECT external_id, thing_id, family, state, zone_id, properties
 FROM thing
 WHERE external_id = ANY (%(external_ids)s::text[]);
 
@@ -64,8 +86,9 @@ FROM (
            row_number() OVER (PARTITION BY thing.thing_id ORDER BY wanted.observed_property) AS place
     FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(properties)s::text[], %(units)s::text[])
          AS wanted (external_id, family, observed_property, unit)
-    JOIN thing USING (external_id, family)
-    WHERE NOT EXISTS (
+    JOIN thing USING (external_id)
+    WHERE coalesce(wanted.family = thing.family, true)
+      AND NOT EXISTS (
         SELECT
         FROM datastream
         WHERE datastream.thing_id = thing.thing_id AND datastream.observed_property = wanted.observed_property
@@ -76,9 +99,9 @@ WHERE fresh.place <= %(most)s
 ON CONFLICT (thing_id, observed_property) DO NOTHING;
 
 -- datastream_find --
--- For each name the family its thing really has, and the datastream if there is one.
-SELECT wanted.external_id, wanted.family, wanted.observed_property,
-       thing.family, datastream.datastream_id, datastream.unit
+-- For each name what its thing is, and the datastream if there is one.
+SELECT wanted.external_id, wanted.family, wanted.observed_property, datastream.datastream_id, datastream.unit,
+       thing.thing_id, thing.family, thing.state, thing.zone_id, thing.properties
 FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(properties)s::text[])
      AS wanted (external_id, family, observed_property)
 JOIN thing USING (external_id)
@@ -91,7 +114,18 @@ SELECT datastream.datastream_id, datastream.observed_property, datastream.unit, 
 FROM datastream
 JOIN thing USING (thing_id)
 WHERE thing.state = 'active'
+  AND thing.family IS NOT NULL
 ORDER BY datastream.datastream_id;
 
 -- registry_version --
 SELECT last_value FROM registry_version;
+
+-- thing_clock_save --
+INSERT INTO thing_clock (thing_id, skew, lateness, latest, samples)
+VALUES (%(thing_id)s, %(skew)s, %(lateness)s, %(latest)s, %(samples)s)
+ON CONFLICT (thing_id) DO UPDATE
+SET skew = excluded.skew,
+    lateness = excluded.lateness,
+    latest = excluded.latest,
+    samples = excluded.samples,
+    updated_at = now();
