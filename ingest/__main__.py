@@ -4,7 +4,7 @@ import asyncio
 
 import typer
 
-app = typer.Typer(help="Take observations from the broker and store each exactly once.")
+app = typer.Typer(add_completion=False, help="Take observations from the broker and store each exactly once.")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,117 +1,287 @@
-"""The way of a batch: understand, register what is new, store, acknowledge. Nothing is acknowledged before COMMIT."""
+"""The way of a batch: understand, register what is new, assess, store, acknowledge.
+
+Nothing is acknowledged before COMMIT. Messages that were put aside go the same way when somebody asks for their replay,
+taking turns with what arrives.
+"""
 
 import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from ingest import metrics
+from ingest import metrics, receipts
+from ingest.assessing import Assessing
+from ingest.books import Books, Settled
 from ingest.inbox import Inbox
-from ingest.message import RawMessage
+from ingest.memory import Memory
+from ingest.message import RawMessage, Request
 from ingest.translate import Translator, Understood
-from pulso.db.observations import ObservationStore, Outcome
-from pulso.db.things import ThingRepository
+from pulso.city.boundaries import ZoneFinder
+from pulso.db import ledger, rejected
+from pulso.db import memory as kept_memory
+from pulso.db import receipts as kept_receipts
+from pulso.db.observations import ObservationColumns, ObservationStore, Outcome, Write
+from pulso.db.receipts import ReceiptRepository
+from pulso.db.rejected import QueuedMessage, Settlement
+from pulso.db.things import NewDatastream, ThingRepository
 from pulso.errors import DecodeError, NotStorable, RejectReason, StorageError
+from pulso.model import ZoneId, to_micros
 from pulso.settings import IngestSettings
 
 log = structlog.get_logger()
 
-_BATCH_BYTES = 4 << 20  # of payload; decoded it takes up to thirty times as much
+BATCH_BYTES = 4 << 20
+"""Bytes of payload in one batch; decoded they take up to thirty times as much."""
+
+_COMES_AGAIN_WITHIN = timedelta(minutes=10)
+_ASK_AGAIN = 30.0  # seconds between two requests on one topic
 
 Result = TypeVar("Result")
 
 
-class Acknowledger(Protocol):
-    """Tells the broker that messages are safe."""
+class Broker(Protocol):
+    """Tells the broker that messages are safe, and publishes what decoders ask for."""
 
     def acknowledge(self, messages: Sequence[RawMessage]) -> None:
         """Acknowledge `messages`."""
         ...
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish a message, at most once; it may get lost."""
+        ...
+
+
+@dataclass(slots=True)
+class _Settling:
+    """A batch on its way, as it is read. `replayed` are the same messages, if they are a replay.
+
+    `booked` are the same messages, too, as they were received: one that is delivered again is read with the time at
+    which it came first, and booked as what came now.
+    `stop` is None where a failure is the caller's: nothing is tried again.
+    """
+
+    batch: Sequence[RawMessage]
+    stop: asyncio.Event | None
+    replayed: Sequence[QueuedMessage] = ()
+    booked: Sequence[RawMessage] = ()
+
+    def halves(self) -> "tuple[_Settling, _Settling]":
+        """The messages before and after the middle."""
+        middle = len(self.batch) // 2
+        return (
+            _Settling(self.batch[:middle], self.stop, self.replayed[:middle], self.booked[:middle]),
+            _Settling(self.batch[middle:], self.stop, self.replayed[middle:], self.booked[middle:]),
+        )
+
 
 class Pipeline:
-    """Runs batches from the inbox to the database, one after the other."""
+    """Runs batches from the inbox to the database, one after the other.
 
-    def __init__(
+    `memory` is the one the translator learns into; `zones` finds the district of a position; `admit` says whether a
+    thing that nobody knows counts at once.
+    """
+
+    zones: ZoneFinder
+
+    def __init__(  # noqa: PLR0913 (the composition root hands over all its parts)
         self,
+        *,
         inbox: Inbox,
         translator: Translator,
+        memory: Memory,
+        assessing: Assessing,
         things: ThingRepository,
         store: ObservationStore,
-        broker: Acknowledger,
+        first_receipts: ReceiptRepository,
+        broker: Broker,
+        books: Books,
+        session_id: int,
+        zones: ZoneFinder,
+        admit: bool,
     ) -> None:
         self._inbox = inbox
         self._translator = translator
+        self._memory = memory
+        self._assessing = assessing
         self._things = things
         self._store = store
+        self._receipts = first_receipts
+        self._known_receipts: receipts.Receipts = {}
+        self._receipts_of = 0  # the connection they were read for
         self._broker = broker
+        self._books = books
+        self._session_id = session_id
+        self._admit = admit
+        self._turn = asyncio.Lock()  # one batch at a time: replays take turns with what arrives
+        self._asked: dict[str, float] = {}
+        self.zones = zones
         self.storing = True
 
     async def run(self, settings: IngestSettings, stop: asyncio.Event) -> None:
         """Take batches until `stop` is set and what had arrived by then is stored and acknowledged."""
         batches = self._inbox.batches(
-            size=settings.batch_messages, weight=_BATCH_BYTES, within=settings.batch_within, stop=stop
+            size=settings.batch_messages, weight=BATCH_BYTES, within=settings.batch_within, stop=stop
         )
         async for batch in batches:
             metrics.RECEIVED.inc(len(batch))
             metrics.IN_FLIGHT.inc(len(batch))
+            self._books.take(batch)
             with metrics.BATCH_SECONDS.time():
-                await self._settle(batch, stop)
+                async with self._turn:
+                    await self._settle(_Settling(await self._as_first_received(batch, stop), stop, booked=batch))
             metrics.IN_FLIGHT.dec(len(batch))
 
-    async def _settle(self, batch: Sequence[RawMessage], stop: asyncio.Event) -> None:
+    @asynccontextmanager
+    async def between_batches(self) -> AsyncIterator[None]:
+        """No batch is at work within: what batches are read with may change."""
+        async with self._turn:
+            yield
+
+    async def replay(self, queued: Sequence[QueuedMessage]) -> None:
+        """Let messages that were put aside go the way of all others; what they come to is written beside them.
+
+        Raises StorageError where the database does not take it: they are still queued then. It is not tried again here,
+        because what arrives would have to wait.
+        """
+        batch = [
+            RawMessage(
+                each.topic,
+                each.payload,
+                to_micros(each.received_at),
+                qos=0,
+                content_type=each.content_type,
+                retained=each.retained,
+            )
+            for each in queued
+        ]
+        async with self._turn:
+            await self._settle(_Settling(batch, None, queued))
+
+    async def _as_first_received(self, batch: Sequence[RawMessage], stop: asyncio.Event) -> Sequence[RawMessage]:
+        """The batch; messages that are delivered again have the time at which they came first.
+
+        What was stored before a connection began is read once for it: no later message can have come before.
+        """
+        again = [message.connection for message in batch if message.redelivered]
+        if not again:
+            return batch
+        if max(again) > self._receipts_of:
+            recent = await self._until_stored(lambda: self._receipts.recent(_COMES_AGAIN_WITHIN), stop)
+            self._known_receipts, self._receipts_of = receipts.decode(recent), max(again)
+        return receipts.as_first_received(batch, self._known_receipts)
+
+    async def _settle(self, settling: _Settling) -> None:
         """Settle a batch; where the database refuses the data, in halves, down to the message that is at fault."""
         try:
-            await self._settle_together(batch, stop)
-        except NotStorable as error:
-            log.warning("batch_refused", messages=len(batch), error=str(error))
-            if len(batch) == 1:
-                await self._put_aside(batch[0], error, stop)
+            understood = self._translator.understand(settling.batch, replayed=bool(settling.replayed))
+            await self._finish(settling, understood)
+        except StorageError as error:
+            self._memory.roll_back()  # it will be learned again
+            if not isinstance(error, NotStorable):
+                raise
+            log.warning("batch_refused", messages=len(settling.batch), error=str(error))
+            if len(settling.batch) == 1:
+                await self._put_aside(settling, error)
                 return
-            middle = len(batch) // 2
-            await self._settle(batch[:middle], stop)
-            await self._settle(batch[middle:], stop)
+            for half in settling.halves():
+                await self._settle(half)
 
-    async def _settle_together(self, batch: Sequence[RawMessage], stop: asyncio.Event) -> None:
-        understood = self._translator.understand(batch)
-        if understood.described or understood.waiting:
-            await self._until_stored(lambda: self._register(understood), stop)
-            self._translator.resolve(batch, understood)
-        rejected = list(understood.rejected.values())
-        columns = understood.rows.columns()
-        outcomes = await self._until_stored(lambda: self._store.store(columns, rejected), stop)
-        self._broker.acknowledge(batch)
-        metrics.LAST_COMMIT.set(time.time())
-        _count(batch, understood, outcomes)
-
-    async def _put_aside(self, message: RawMessage, error: NotStorable, stop: asyncio.Event) -> None:
+    async def _put_aside(self, settling: _Settling, error: NotStorable) -> None:
         """Keep one message that passed every check and is refused all the same."""
         refused = Understood()
-        refused.rejected[0] = self._translator.reject(message, DecodeError(RejectReason.NOT_STORABLE, str(error)))
-        outcomes = await self._until_stored(
-            lambda: self._store.store(refused.rows.columns(), list(refused.rejected.values())), stop
+        reason = DecodeError(RejectReason.NOT_STORABLE, str(error))
+        refused.rejected[0] = self._translator.reject(settling.batch[0], reason)
+        await self._finish(settling, refused, is_last_resort=True)
+
+    async def _finish(self, settling: _Settling, understood: Understood, *, is_last_resort: bool = False) -> None:
+        """Register, assess, store, acknowledge.
+
+        `is_last_resort`: what is refused even so is not the fault of the message, and is tried again like any failure.
+        """
+        if understood.described or understood.waiting:
+            await self._until_stored(lambda: self._register(understood), settling.stop)
+            self._translator.resolve(settling.batch, understood)
+        columns = self._assessing.assess(understood.rows.columns(), live=not settling.replayed)
+        kept = [] if settling.replayed else list(understood.rejected.values())
+        timeless = b"" if settling.replayed else receipts.encode(settling.batch, columns, understood.rows.message)
+        also = _Also(
+            settling,
+            understood,
+            timeless=timeless,
+            memory=self._memory,
+            books=self._books,
+            session_id=self._session_id,
         )
-        self._broker.acknowledge([message])
-        _count([message], refused, outcomes)
+
+        async def store() -> NDArray[np.int8]:
+            try:
+                return await self._store.store(columns, kept, also)
+            except NotStorable as error:
+                if is_last_resort:
+                    raise StorageError(f"refused even as a rejected message: {error}") from error
+                raise
+
+        try:
+            outcomes = await self._until_stored(store, settling.stop)
+        except StorageError:
+            also.undo()
+            raise
+        self._memory.commit()
+        if settling.replayed:
+            metrics.REPLAYED.inc(len(settling.batch))
+        else:
+            self._books.written()
+            self._broker.acknowledge(settling.batch)
+        metrics.LAST_COMMIT.set(time.time())
+        self._ask(understood.requests)
+        _count(settling, understood, also.settled, columns, outcomes)
 
     async def _register(self, understood: Understood) -> None:
         if understood.described:
-            self._translator.meet(await self._things.describe(list(understood.described.values())))
+            descriptions = [each for described in understood.described.values() for each in described]
+            places = {
+                each.external_id: self.zones.zone_at(each.latitude, each.longitude)
+                for each in descriptions
+                if each.latitude is not None and each.longitude is not None
+            }
+            self._translator.meet(await self._things.describe(descriptions, places=places, admit=self._admit))
         if understood.unknown:
-            self._translator.learn(await self._things.ensure_datastreams(understood.unknown))
+            placed = {key: self._placed(new) for key, new in understood.unknown.items()}
+            registered = await self._things.ensure_datastreams(placed, admit=self._admit)
+            self._translator.learn(registered)
+            self._assessing.meet(registered)
 
-    async def _until_stored(self, write: Callable[[], Awaitable[Result]], stop: asyncio.Event) -> Result:
+    def _placed(self, new: NewDatastream) -> NewDatastream:
+        """With the district its position lies in, unless it was told."""
+        if new.zone_id is not None or new.position is None:
+            return new
+        zone_id = self.zones.zone_at(*new.position)
+        return new if zone_id is None else replace(new, zone_id=ZoneId(zone_id))
+
+    def _ask(self, requests: Iterable[Request]) -> None:
+        """Publish what decoders ask for, the same not again and again."""
+        now = time.monotonic()
+        for request in requests:
+            if now - self._asked.get(request.topic, -_ASK_AGAIN) >= _ASK_AGAIN:
+                self._asked[request.topic] = now
+                self._broker.publish(request.topic, request.payload)
+        if len(self._asked) > 10_000:
+            self._asked = {topic: at for topic, at in self._asked.items() if now - at < _ASK_AGAIN}
+
+    async def _until_stored(self, write: Callable[[], Awaitable[Result]], stop: asyncio.Event | None) -> Result:
         """Try until the database takes it, with a jittered back-off; the broker keeps what is not acknowledged.
 
         Raises NotStorable where trying again would not help, another StorageError only when we are told to stop
-        meanwhile.
+        meanwhile. Without `stop` it is tried once.
         """
         delay = 0.1
         while True:
@@ -120,6 +290,8 @@ class Pipeline:
             except NotStorable:
                 raise
             except StorageError as error:
+                if stop is None:
+                    raise
                 self.storing = False
                 metrics.STORE_FAILURES.inc()
                 log.warning("store_failed", error=str(error), retry_in=round(delay, 2))
@@ -133,16 +305,93 @@ class Pipeline:
                 return result
 
 
-def _count(batch: Sequence[RawMessage], understood: Understood, outcomes: NDArray[np.int8]) -> None:
-    """Book the batch: each message once, each observation once."""
-    places = zip(understood.rows.message, outcomes.tolist(), strict=True)
-    changed = {place for place, outcome in places if outcome != Outcome.DUPLICATE}
-    stored = len(changed | understood.described.keys())
-    rejected = len(understood.rejected)
-    metrics.SETTLED.labels("stored").inc(stored)
-    metrics.SETTLED.labels("rejected").inc(rejected)
-    metrics.SETTLED.labels("duplicate").inc(len(batch) - stored - rejected)
+class _Also:
+    """What is written in the transaction of a batch beside its observations. `settled` is what it was booked as.
+
+    Called again where the transaction has to be tried again, and says the same then.
+    """
+
+    def __init__(  # noqa: PLR0913 (each is another thing to write)
+        self,
+        settling: _Settling,
+        understood: Understood,
+        *,
+        timeless: bytes,
+        memory: Memory,
+        books: Books,
+        session_id: int,
+    ) -> None:
+        self._settling = settling
+        self._understood = understood
+        self._timeless = timeless
+        self._learned = memory.unsaved
+        self._books = books
+        self._session_id = session_id
+        self.settled: dict[int, Settled] = {}
+        self._booked = False
+
+    def undo(self) -> None:
+        """Take the bookings back: the transaction was not committed."""
+        if self._booked:
+            self._books.settle(self._settling.booked, self.settled, by=-1)
+            self._booked = False
+
+    def __call__(self, outcomes: NDArray[np.int8]) -> Iterable[Write]:
+        if self._learned:
+            yield lambda cursor: kept_memory.save(cursor, self._learned)
+        self.undo()
+        self.settled = _settled(self._understood, outcomes)
+        if self._settling.replayed:
+            settlements = list(self._settlements())
+            yield lambda cursor: rejected.settle(cursor, settlements)
+            return
+        self._books.settle(self._settling.booked, self.settled)
+        self._booked = True
+        if self._timeless:
+            yield lambda cursor: kept_receipts.save(cursor, self._timeless)
+        pages = self._books.pages()
+        yield lambda cursor: ledger.flush(cursor, self._session_id, pages)
+
+    def _settlements(self) -> Iterable[Settlement]:
+        for place, message in enumerate(self._settling.replayed):
+            failed = self._understood.rejected.get(place)
+            if failed is None:
+                yield Settlement(message.rejected_id, understood=place in self.settled)
+            else:
+                yield Settlement(
+                    message.rejected_id,
+                    understood=False,
+                    reason=failed.reason,
+                    detail=failed.detail,
+                    decoder=failed.decoder,
+                    external_id=failed.external_id,
+                )
+
+
+def _settled(understood: Understood, outcomes: NDArray[np.int8]) -> dict[int, Settled]:
+    """What each message came to; one that is not in here got lost between decoding and storing."""
+    settled = dict.fromkeys(understood.ignored, Settled.IGNORED)
+    settled |= dict.fromkeys(understood.rejected, Settled.REJECTED)
+    places = np.array(understood.rows.message, np.int64)
+    settled |= dict.fromkeys(np.unique(places).tolist(), Settled.DUPLICATE)
+    settled |= dict.fromkeys(np.unique(places[outcomes != Outcome.DUPLICATE]).tolist(), Settled.STORED)
+    return settled | dict.fromkeys(understood.described, Settled.STORED)
+
+
+def _count(
+    settling: _Settling,
+    understood: Understood,
+    settled: dict[int, Settled],
+    columns: ObservationColumns,
+    outcomes: NDArray[np.int8],
+) -> None:
+    """Count the batch: each message once, each observation once."""
+    if not settling.replayed:
+        for outcome, count in Counter(settled.values()).items():
+            metrics.SETTLED.labels(outcome.value).inc(count)
+        metrics.UNACCOUNTED.inc(len(settling.batch) - len(settled))
     for reason, count in Counter(message.reason for message in understood.rejected.values()).items():
         metrics.REJECTED.labels(reason).inc(count)
-    for outcome, count in zip(Outcome, np.bincount(outcomes, minlength=len(Outcome)).tolist(), strict=True):
-        metrics.OBSERVATIONS.labels(outcome.name.lower()).inc(count)
+    for each, count in zip(Outcome, np.bincount(outcomes, minlength=len(Outcome)).tolist(), strict=True):
+        metrics.OBSERVATIONS.labels(each.name.lower()).inc(count)
+    metrics.count_quality(columns)

@@ -1,276 +1,288 @@
-"""From raw messages to columns: decode, judge each observation, find its datastream. Pure but for its caches."""
+"""From raw messages to columns: interpret, judge each observation, find its datastream. Pure but for its caches."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import NamedTuple
 
-import numpy as np
 import structlog
 
-from ingest.decoders import decoders, find_decoder
-from ingest.message import LARGEST_RESULT, Decoded, DecodedObservation, Decoder, RawMessage
-from pulso.db.observations import NO_TIME, ObservationColumns, RejectedMessage
-from pulso.db.things import MOST_DATASTREAMS, DatastreamKey, Registered
+from ingest.interpret import Interpretation, Interpreter, NotUnderstood
+from ingest.limits import admitted_unit, check_observations, check_thing, storable
+from ingest.memory import Memory
+from ingest.message import MessageOutcome, RawMessage, Reported, Request
+from ingest.rows import Rows
+from ingest.vocabulary import family_of
+from pulso.db.observations import RejectedMessage
+from pulso.db.things import MOST_DATASTREAMS, DatastreamKey, Introduced, NewDatastream, Registered
 from pulso.errors import DecodeError, RejectReason
-from pulso.model import DatastreamId, Family, Quality, ThingDescription, ZoneId, from_micros, to_micros
+from pulso.model import DatastreamId, Family, ThingDescription, ThingState, ZoneId, from_micros
 from pulso.units import canonical_units
 
 log = structlog.get_logger()
 
-EARLIEST = to_micros(datetime(2000, 1, 1, tzinfo=UTC))
-LARGEST_MESSAGE = 1 << 20
-"""Bytes of payload that are decoded. It is what our broker lets through; a larger one would hold up all others."""
-
-_REMEMBERED_TOPIC = 300  # characters; a longer one is looked up each time, so that topics cannot fill the memory
 _MOST_DETAIL = 500  # characters of explanation kept with a rejected message
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what PostgreSQL's text cannot hold
 
 
 class Stream(NamedTuple):
-    """Where a result goes."""
+    """Where a result goes. `is_default`: its unit is the one that is meant where a message states none."""
 
     datastream_id: DatastreamId
     unit: str
-
-
-@dataclass(slots=True)
-class Rows:
-    """Observations ready to store, as lists that grow together. Times in microseconds since 1970 UTC.
-
-    `message` is the place of the message in its batch. Lists, because six appends cost a fifth of one object.
-    """
-
-    datastream_id: list[int] = field(default_factory=list)
-    phenomenon_time: list[int] = field(default_factory=list)
-    result: list[float] = field(default_factory=list)
-    received_at: list[int] = field(default_factory=list)
-    result_time: list[int] = field(default_factory=list)
-    message: list[int] = field(default_factory=list)
-
-    def columns(self) -> ObservationColumns:
-        """The rows as columns; ingest of this release evaluates no quality."""
-        return ObservationColumns(
-            np.array(self.datastream_id, np.int32),
-            np.array(self.phenomenon_time, np.int64),
-            np.array(self.result, np.float64),
-            np.full(len(self.result), Quality.NOT_EVALUATED, np.int16),
-            np.array(self.received_at, np.int64),
-            np.array(self.result_time, np.int64),
-        )
+    is_default: bool
 
 
 @dataclass(slots=True)
 class Understood:
-    """What a batch of messages comes to: `rows` and `rejected`, and what has to be registered first.
+    """What a batch of messages comes to, by the place of each message in it, and what has to be registered first.
 
-    `waiting` are decoded messages that name a datastream not known yet, by their place in the batch; `unknown` are
-    those datastreams, with the unit the first message gives them.
+    `waiting` are messages that name a thing or a datastream not known yet; `unknown` are those datastreams. A message
+    is in `rows`, `rejected`, `described` or `ignored`; a place that is in none of them got lost, and the books show it.
     """
 
     rows: Rows = field(default_factory=Rows)
     rejected: dict[int, RejectedMessage] = field(default_factory=dict)
-    described: dict[int, ThingDescription] = field(default_factory=dict)
-    waiting: dict[int, Decoded] = field(default_factory=dict)
-    unknown: dict[DatastreamKey, str] = field(default_factory=dict)
+    described: dict[int, list[ThingDescription]] = field(default_factory=dict)
+    ignored: set[int] = field(default_factory=set)
+    waiting: dict[int, Interpretation] = field(default_factory=dict)
+    unknown: dict[DatastreamKey, NewDatastream] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
 
 
 class Translator:
-    """Decodes messages and remembers where their results go.
+    """Turns messages into rows and remembers where results go.
 
-    `max_ahead` is the largest lead of a phenomenon time over the time of receipt, in seconds.
+    `memory` is the one the interpreter reads; `max_ahead` is the largest lead of a phenomenon time over the time of
+    receipt, in seconds.
     """
 
-    def __init__(self, zones: frozenset[ZoneId], *, max_ahead: float) -> None:
+    def __init__(self, interpreter: Interpreter, memory: Memory, zones: frozenset[ZoneId], *, max_ahead: float) -> None:
+        self.interpreter = interpreter
+        self._memory = memory
         self._zones = zones
         self._max_ahead = round(max_ahead * 1e6)
-        self._decoder_of: dict[str, tuple[str, Decoder]] = {}
         self._streams: dict[str, dict[str, Stream]] = {}  # by thing and property
-        self._families: dict[str, Family] = {}  # by thing
+        self._things: dict[str, Introduced] = {}
 
-    def understand(self, batch: Sequence[RawMessage]) -> Understood:
-        """Decode a batch. A message with any fault is rejected whole; the others are not touched by it."""
+    def understand(self, batch: Sequence[RawMessage], *, replayed: bool = False) -> Understood:
+        """Interpret a batch. A message with any fault is rejected whole; the others are not touched by it.
+
+        What messages told is learned at once, so the later ones of a batch are read with it. One that is `replayed` is
+        old: what it tells does not take the place of what is known.
+        """
         understood = Understood()
         for place, message in enumerate(batch):
+            meant: Interpretation | None = None
             try:
-                self._judge(place, message, self._decode(message), understood)
+                meant = self.interpreter.interpret(message)
+                self._judge(place, message, meant, understood)
+                if meant.learned:
+                    self._memory.learn(meant.learned, anew=replayed)
             except DecodeError as error:
-                understood.rejected[place] = self.reject(message, error)
+                known = error if meant is None else _with_decoder(error, meant)
+                understood.rejected[place] = self.reject(message, known)
+                understood.requests += known.requests if isinstance(known, NotUnderstood) else ()
+            except Exception as error:  # what a decoder made is of a kind nobody expects: as if it had failed itself
+                decoder = None if meant is None else meant.decoder
+                log.exception("message_failed", decoder=decoder, topic=message.topic[:300])
+                failure = DecodeError(RejectReason.DECODER_FAILED, f"{type(error).__name__}: {error}")
+                understood.rejected[place] = self.reject(message, NotUnderstood(failure, decoder))
         return understood
 
-    def meet(self, families: Mapping[str, Family]) -> None:
-        """Remember the families of things."""
-        self._families.update(families)
+    def forget_things(self) -> None:
+        """Look everything up anew: somebody changed the state of things."""
+        self._things.clear()
+        self._streams.clear()
+
+    def meet(self, things: Mapping[str, Introduced]) -> None:
+        """Remember family and state of things."""
+        self._things.update(things)
 
     def learn(self, streams: Mapping[DatastreamKey, Registered]) -> None:
         """Remember datastreams that were looked up or made, and those that a thing does not get."""
         for key, registered in streams.items():
-            self._families[key.external_id] = registered.family
+            self._things[key.external_id] = registered.thing
             known = self._streams.setdefault(key.external_id, {})
             if registered.stream is not None:
-                known[key.observed_property] = Stream(*registered.stream)
+                datastream_id, unit = registered.stream
+                canonical = canonical_units(key.observed_property)
+                is_default = canonical is not None and unit == canonical[0]
+                known[key.observed_property] = Stream(datastream_id, unit, is_default)
 
     def resolve(self, batch: Sequence[RawMessage], understood: Understood) -> None:
         """Turn waiting messages into rows, after `meet` and `learn` were told of all that was registered."""
         waiting, understood.waiting = understood.waiting, {}
-        for place, decoded in waiting.items():
+        for place, meant in waiting.items():
             try:
-                self._check_family(decoded.external_id, decoded.family)
-                self._add(place, batch[place], decoded, understood.rows)
+                self._check_known(meant.things)
+                self._add(place, batch[place], meant.things, understood.rows)
             except DecodeError as error:
-                understood.rejected[place] = self.reject(batch[place], error)
-        for place, description in list(understood.described.items()):
-            try:
-                self._check_family(description.external_id, description.family)
-            except DecodeError as error:
-                del understood.described[place]
-                understood.rejected[place] = self.reject(batch[place], error)
+                understood.rejected[place] = self.reject(batch[place], _with_decoder(error, meant))
+                understood.described.pop(place, None)
+        for place, descriptions in list(understood.described.items()):
+            for description in descriptions:
+                try:
+                    self._check_family(description.external_id, description.family)
+                except DecodeError as error:
+                    understood.described.pop(place, None)
+                    fault = NotUnderstood(error, None, description.external_id)
+                    understood.rejected[place] = self.reject(batch[place], fault)
 
     def reject(self, message: RawMessage, error: DecodeError) -> RejectedMessage:
         """The message as it is kept, in text that can be."""
+        decoder = error.decoder if isinstance(error, NotUnderstood) else None
+        external_id = error.external_id if isinstance(error, NotUnderstood) else None
+        topic = self.interpreter.redacted_topic(message.topic)
+        detail = error.detail if topic == message.topic else error.detail.replace(message.topic, topic)
         return RejectedMessage(
             received_at=from_micros(message.received_at),
-            topic=_storable(message.topic),
-            payload=message.payload,
+            topic=storable(topic),
+            payload=self._bytes_to_keep(message),
             reason=error.reason,
-            detail=_storable(error.detail[:_MOST_DETAIL]),
-            decoder=self._decoder_name(message.topic),
+            detail=storable(detail[:_MOST_DETAIL]),
+            decoder=decoder,
+            external_id=None if external_id is None else storable(external_id[:200]),
+            content_type=None if message.content_type is None else storable(message.content_type[:200]),
+            retained=message.retained,
+            source=storable(self.interpreter.source_of(message.topic)[:100]),
             fingerprint=message.fingerprint(),
             redelivered=message.redelivered,
         )
 
-    def _decode(self, message: RawMessage) -> Decoded:
-        if len(message.payload) > LARGEST_MESSAGE:
-            raise DecodeError(
-                RejectReason.TOO_LARGE, f"{len(message.payload)} bytes; {LARGEST_MESSAGE} at most are decoded"
-            )
-        name, decode = self._decoder(message.topic)
+    def _bytes_to_keep(self, message: RawMessage) -> bytes:
         try:
-            return decode(message.topic, message.payload)
-        except DecodeError:
-            raise
-        except Exception as error:
-            # Whatever bytes a decoder stumbles over come again after a restart, so ending the process would stop the
-            # city for one message. It is kept with its bytes and can be decoded once the decoder is mended.
-            log.exception("decoder_failed", decoder=name, topic=_storable(message.topic))
-            raise DecodeError(RejectReason.DECODER_FAILED, f"{type(error).__name__}: {error}") from error
+            return self.interpreter.redacted(message)
+        except Exception:  # a fault of ours: neither may personal data be kept by it nor may it stop us
+            log.exception("redaction_failed", topic=message.topic[:300])
+            return b""
 
-    def _decoder_name(self, topic: str) -> str | None:
-        try:
-            return self._decoder(topic)[0]
-        except DecodeError:
-            return None
-
-    def _decoder(self, topic: str) -> tuple[str, Decoder]:
-        known = self._decoder_of.get(topic)
-        if known is None:
-            name = find_decoder(topic)
-            known = name, decoders[name]
-            if len(self._decoder_of) >= 200_000:  # a flood of made-up topics must not fill the memory
-                self._decoder_of.clear()
-            if len(topic) <= _REMEMBERED_TOPIC:
-                self._decoder_of[topic] = known
-        return known
-
-    def _judge(self, place: int, message: RawMessage, decoded: Decoded, understood: Understood) -> None:
+    def _judge(self, place: int, message: RawMessage, meant: Interpretation, understood: Understood) -> None:
         """Take a message into `understood`. Raises DecodeError before anything of it has been taken."""
-        if decoded.external_id in self._families:
-            self._check_family(decoded.external_id, decoded.family)
-        if decoded.description is not None:
-            self._check_zone(decoded.description)
-        self._check_values(decoded.observations, message.received_at)
-        if self._knows(decoded):
-            self._add(place, message, decoded, understood.rows)
-        else:
-            for key, unit in self._unknown_streams(decoded).items():
-                understood.unknown.setdefault(key, unit)
-            understood.waiting[place] = decoded
-        if decoded.description is not None:
-            understood.described[place] = decoded.description
+        if meant.outcome is MessageOutcome.UNDECODED:
+            raise DecodeError(RejectReason.UNDECODED, meant.reason)
+        observing: list[Reported] = []
+        descriptions: list[ThingDescription] = []
+        is_known = True
+        for thing in meant.things:
+            if message.retained:
+                _keep_own_times(thing)
+            self._check(thing, message.received_at)
+            if thing.description is not None:
+                descriptions.append(thing.description)
+            if thing.observations:
+                observing.append(thing)
+                is_known = is_known and self._knows(thing)
+        if not is_known:
+            for key, new in self._unknown(observing, meant):
+                understood.unknown.setdefault(key, new)  # the unit that is seen first is the datastream's
+            understood.waiting[place] = meant._replace(things=observing)
+        elif observing:
+            self._add(place, message, observing, understood.rows)
+        elif not descriptions:
+            understood.ignored.add(place)
+        if descriptions:
+            understood.described[place] = descriptions
+        if meant.requests:
+            understood.requests += meant.requests
 
-    def _knows(self, decoded: Decoded) -> bool:
-        known = self._streams.get(decoded.external_id, ())
-        return all(observation.observed_property in known for observation in decoded.observations)
+    def _check(self, thing: Reported, received_at: int) -> None:
+        if thing.external_id not in self._things:
+            check_thing(thing.external_id)
+        self._check_family(thing.external_id, thing.family)
+        if thing.observations:
+            self._check_state(thing.external_id)
+            check_observations(thing.observations, received_at, self._max_ahead)
+        if thing.zone is not None:
+            self._check_zone(thing.zone)
+        if thing.description is not None and thing.description.zone_id is not None:
+            self._check_zone(thing.description.zone_id)
 
-    def _check_zone(self, description: ThingDescription) -> None:
-        if description.zone_id is not None and description.zone_id not in self._zones:
-            raise DecodeError(RejectReason.UNKNOWN_ZONE, f"the city pack has no zone {description.zone_id!r}")
+    def _check_zone(self, zone: str) -> None:
+        if zone not in self._zones:
+            raise DecodeError(RejectReason.UNKNOWN_ZONE, f"the city pack has no zone {zone!r}")
 
-    def _check_family(self, external_id: str, family: Family) -> None:
-        known = self._families[external_id]
-        if known is not family:
-            raise DecodeError(RejectReason.FAMILY_MISMATCH, f"{external_id} is known as {known}, not {family}")
+    def _knows(self, thing: Reported) -> bool:
+        """Whether all that is observed has its datastream, and the thing its family, if this message tells it."""
+        known = self._streams.get(thing.external_id)
+        if known is None:
+            return False
+        for each in thing.observations:
+            if each.observed_property not in known:
+                return False
+        return thing.family is None or self._things[thing.external_id].family is not None
 
-    def _check_values(self, observations: Sequence[DecodedObservation], received_at: int) -> None:
-        latest = received_at + self._max_ahead
-        for name, result, _, phenomenon_time, result_time in observations:
-            if not -LARGEST_RESULT <= result <= LARGEST_RESULT:  # also NaN
-                raise DecodeError(RejectReason.IMPOSSIBLE_RESULT, f"{name} of {result:g}")
-            if phenomenon_time is not None and not EARLIEST <= phenomenon_time <= latest:
-                raise _bad_time("phenomenon time", phenomenon_time, received_at)
-            if result_time is not None and not EARLIEST <= result_time <= latest:
-                raise _bad_time("result time", result_time, received_at)
+    def _check_known(self, things: Iterable[Reported]) -> None:
+        for thing in things:
+            self._check_family(thing.external_id, thing.family)
+            self._check_state(thing.external_id)
 
-    def _unknown_streams(self, decoded: Decoded) -> dict[DatastreamKey, str]:
-        return {
-            DatastreamKey(decoded.external_id, decoded.family, observation.observed_property): _admitted_unit(
-                observation
+    def _check_family(self, external_id: str, family: Family | None) -> None:
+        known = self._things.get(external_id)
+        if family is not None and known is not None and known.family not in (None, family):
+            raise DecodeError(RejectReason.FAMILY_MISMATCH, f"{external_id} is known as {known.family}, not {family}")
+
+    def _check_state(self, external_id: str) -> None:
+        known = self._things.get(external_id)
+        if known is not None and known.state is not ThingState.ACTIVE:
+            raise DecodeError(
+                RejectReason.UNKNOWN_THING, f"{external_id} is {known.state}: its messages are kept until it is adopted"
             )
-            for observation in decoded.observations
-            if observation.observed_property not in self._streams.get(decoded.external_id, ())
-        }
 
-    def _add(self, place: int, message: RawMessage, decoded: Decoded, rows: Rows) -> None:
-        if not decoded.observations:
-            return
-        streams = self._streams[decoded.external_id]
-        _check_streams(decoded, streams)
-        received_at = message.received_at
-        for name, result, _, phenomenon_time, result_time in decoded.observations:
-            rows.datastream_id.append(streams[name].datastream_id)
-            rows.phenomenon_time.append(received_at if phenomenon_time is None else phenomenon_time)
-            rows.result.append(result)
-            rows.received_at.append(received_at)
-            rows.result_time.append(NO_TIME if result_time is None else result_time)
-            rows.message.append(place)
+    def _unknown(
+        self, things: Iterable[Reported], meant: Interpretation
+    ) -> Iterator[tuple[DatastreamKey, NewDatastream]]:
+        """What has to be registered for what the things observe; at least one datastream of each that is not known."""
+        for thing in things:
+            if self._knows(thing):
+                continue
+            known = self._streams.get(thing.external_id, {})
+            guess = thing.family or family_of(each.observed_property for each in thing.observations)
+            missing = [each for each in thing.observations if each.observed_property not in known]
+            for each in missing or thing.observations:
+                yield (
+                    DatastreamKey(thing.external_id, thing.family, each.observed_property),
+                    NewDatastream(
+                        unit=admitted_unit(thing, each),
+                        family=guess,
+                        decoder=meant.decoder,
+                        model=" ".join(thing.model)[:200] or None,
+                        zone_id=None if thing.zone is None else ZoneId(thing.zone),
+                        position=thing.position,
+                    ),
+                )
+
+    def _add(self, place: int, message: RawMessage, things: Sequence[Reported], rows: Rows) -> None:
+        """Append the rows of a message. Raises DecodeError before any was appended."""
+        found = [_datastreams(thing, self._streams.get(thing.external_id, {})) for thing in things]
+        for thing, datastreams in zip(things, found, strict=True):
+            rows.add(datastreams, thing.observations, message.received_at, place)
 
 
-def _bad_time(name: str, at: int, received_at: int) -> DecodeError:
-    if at < EARLIEST:
-        return DecodeError(RejectReason.IMPOSSIBLE_TIMESTAMP, f"{name} is before 2000")
-    return DecodeError(RejectReason.FUTURE_TIMESTAMP, f"{name} is {(at - received_at) / 1e6:.0f} s ahead of receipt")
+def _keep_own_times(thing: Reported) -> None:
+    """Leave out the observations that tell no time: how old they are when the broker kept them, nobody knows."""
+    thing.observations = [each for each in thing.observations if each.phenomenon_time is not None]
 
 
-def _check_streams(decoded: Decoded, streams: Mapping[str, Stream]) -> None:
-    for observation in decoded.observations:
-        stream, name = streams.get(observation.observed_property), observation.observed_property
+def _with_decoder(error: DecodeError, meant: Interpretation) -> NotUnderstood:
+    """The error with the decoder that read the message, and its thing if the message tells of one only."""
+    things = meant.things
+    return NotUnderstood(error, meant.decoder, things[0].external_id if len(things) == 1 else None)
+
+
+def _datastreams(thing: Reported, streams: Mapping[str, Stream]) -> list[DatastreamId]:
+    """The datastream of each observation. Raises DecodeError where there is none, or it is of another unit."""
+    found: list[DatastreamId] = []
+    for observation in thing.observations:
+        name, unit = observation.observed_property, observation.unit
+        stream = streams.get(name)
         if stream is None:
             raise DecodeError(
                 RejectReason.TOO_MANY_PROPERTIES,
-                f"{decoded.external_id} has {MOST_DATASTREAMS} datastreams; none for {name}",
+                f"{thing.external_id} has {MOST_DATASTREAMS} datastreams; none for {name}",
             )
-        if observation.unit is not None and observation.unit != stream.unit:
+        if unit != stream.unit and not (unit is None and stream.is_default):
             raise DecodeError(
                 RejectReason.UNIT_MISMATCH,
-                f"{name} of {decoded.external_id} is kept in {stream.unit}, not {observation.unit}",
+                f"{name} of {thing.external_id} is kept in {stream.unit}, not {unit or 'the default unit'}",
             )
-
-
-def _admitted_unit(observation: DecodedObservation) -> str:
-    """The unit a new datastream gets. Raises DecodeError for an unknown property or a unit it is not kept in."""
-    admitted = canonical_units(observation.observed_property)
-    if admitted is None:
-        raise DecodeError(RejectReason.UNKNOWN_PROPERTY, f"no observed property {observation.observed_property!r}")
-    unit = observation.unit or admitted[0]
-    if unit not in admitted:
-        raise DecodeError(
-            RejectReason.UNIT_MISMATCH,
-            f"{observation.observed_property} is kept in {' or '.join(admitted)}, not {unit}",
-        )
-    return unit
-
-
-def _storable(text: str) -> str:
-    """`text` with what PostgreSQL cannot hold written out."""
-    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        found.append(stream.datastream_id)
+    return found

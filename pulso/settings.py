@@ -96,7 +96,7 @@ class IngestSettings(BaseSettings):
     )
     share_group: str = Field("pulso", pattern=r"^[^/+#\s]+$", description="Group of the shared subscription.")
     topic_filters: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("pulso/v1/#",), min_length=1, description="MQTT topic filters, separated by commas."
+        ("#",), min_length=1, description="MQTT topic filters, separated by commas; # is every topic of the broker."
     )
     in_flight: int = Field(
         20_000, ge=1, le=65_535, description="MQTT 5 Receive Maximum: unacknowledged messages at one time."
@@ -107,6 +107,12 @@ class IngestSettings(BaseSettings):
     )
     session_expiry: int = Field(
         7 * 86_400, ge=60, description="How long the broker keeps our session while we are away, in seconds."
+    )
+    admit: bool = Field(
+        True, description="Count things nobody knows at once; if not, they wait in quarantine until they are adopted."
+    )
+    keep_rejected: Annotated[float, Field(ge=1)] = Field(
+        30.0, description="Days that messages nobody understood are kept, and the books."
     )
     max_ahead: Seconds = Field(300.0, description="Largest lead of a phenomenon time over our clock, in seconds.")
 

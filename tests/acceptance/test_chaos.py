@@ -96,8 +96,10 @@ def test_killed_twenty_times_under_load_nothing_is_lost_and_kpis_equal_a_recompu
     assert count(database, "SELECT count(*) FROM observation_correction") == 0
     assert count(database, "SELECT sum(observations) FROM observation_batch") == len(truth), "handed on once each"
 
+    _the_books_balance(database, messages=len({(thing, at) for thing, _, at in truth}))
     _engine_has_caught_up(database)
     assert services["dashboard"].wait_ready()
+    assert services["ingest"].metrics()["pulso_ingest_messages_unaccounted_total"] == 0
     check = subprocess.run(
         [sys.executable, "-m", "kpi_engine", "recompute", "--from", hours(-2), "--to", hours(1), "--check"],
         env=os.environ | environment_for(broker, database), capture_output=True, text=True, check=False, timeout=100,
@@ -109,6 +111,20 @@ def test_killed_twenty_times_under_load_nothing_is_lost_and_kpis_equal_a_recompu
 def hours(count: int) -> str:
     """So many hours from now, as the command line takes it."""
     return f"{datetime.now(UTC) + timedelta(hours=count):%Y-%m-%dT%H:%M:%S}"
+
+
+def _the_books_balance(database: TestDatabase, *, messages: int) -> None:
+    """Over all kills: every message that was received is somewhere, and each was stored once."""
+    in_flight = "SELECT sum(in_flight) FROM ingest_ledger"
+    wait_until(lambda: count(database, in_flight) == 0, within=30, what="nothing is in flight")
+    off = (
+        "SELECT source, minute, received - stored - duplicate - rejected - ignored - returned FROM ingest_ledger"
+        " WHERE received <> stored + duplicate + rejected + ignored + returned + in_flight"
+    )
+    assert database.query(off) == []
+    assert count(database, "SELECT sum(stored) FROM ingest_ledger") >= messages
+    assert count(database, "SELECT sum(received) FROM ingest_ledger") > messages, "kills make messages come again"
+    assert count(database, "SELECT count(*) FROM ingest_session") > 1
 
 
 def _engine_has_caught_up(database: TestDatabase) -> None:

@@ -99,7 +99,7 @@ def test_ten_thousand_bad_messages_harm_no_good_one(
     assert kept == sorted(payload for _, payload in bad)
     reasons = {str(reason) for (reason,) in database.query("SELECT DISTINCT reason FROM rejected_message")}
     assert reasons == {
-        "empty", "malformed", "wrong_shape", "unknown_topic", "unknown_property", "unit_mismatch",
+        "empty", "malformed", "wrong_shape", "unknown_topic", "unknown_property", "unknown_unit",
         "future_timestamp", "impossible_timestamp",
     }  # fmt: skip
 

@@ -1,55 +1,23 @@
 """Messages made to break ingest, through the real translator and the real database."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
-
 import pytest
 
-from ingest.inbox import Inbox
+from ingest.interpret import LARGEST_MESSAGE, Interpreter
 from ingest.message import RawMessage
-from ingest.pipeline import Pipeline
-from ingest.translate import LARGEST_MESSAGE, Translator
-from pulso.db import Database, open_database
-from pulso.db.observations import ObservationStore
-from pulso.db.things import MOST_DATASTREAMS, ThingRepository
-from pulso.model import ZoneId
-from pulso.settings import IngestSettings, load
+from pulso.db import Database
+from pulso.db.things import MOST_DATASTREAMS
 from tests.support.databases import TestDatabase
+from tests.support.ingesting import InProcessIngest
 
 TOPIC = "pulso/v1/traffic/det-1"
 ABOUT = f"{TOPIC}/about"
 GOOD = RawMessage("pulso/v1/traffic/good", b'{"observations":{"speed":31}}', 0, 1, 1, redelivered=False, connection=1)
 
 
-class Acknowledged(list[RawMessage]):
-    """A broker that only remembers."""
-
-    def acknowledge(self, messages: Sequence[RawMessage]) -> None:
-        self.extend(messages)
-
-
-@pytest.fixture
-async def opened(database: TestDatabase) -> AsyncIterator[Database]:
-    opened = await open_database(database.settings)
-    yield opened
-    await opened.close()
-
-
-async def settle(opened: Database, *messages: RawMessage) -> Acknowledged:
-    """Run `messages` as one batch through a new pipeline; fails if that does not end."""
-    (settings,) = load(IngestSettings)
-    acknowledged, stop = Acknowledged(), asyncio.Event()
-    inbox = Inbox(asyncio.get_running_loop(), capacity=10_000, room=64 << 20, patience=1.0)
-    translator = Translator(frozenset({ZoneId("coyoacan")}), max_ahead=300.0)
-    pipeline = Pipeline(inbox, translator, ThingRepository(opened), ObservationStore(opened), acknowledged)
-    now = time.time_ns() // 1000
-    for place, message in enumerate(messages):
-        inbox.put(message._replace(received_at=now + place))
-    stop.set()
-    async with asyncio.timeout(20):
-        await pipeline.run(settings, stop)
-    return acknowledged
+async def settle(opened: Database, *messages: RawMessage) -> list[RawMessage]:
+    """Run `messages` as one batch through a new worker; fails if that does not end."""
+    worker = await InProcessIngest.begin(opened)
+    return await worker.settle(*messages)
 
 
 def message(topic: str, payload: bytes) -> RawMessage:
@@ -65,7 +33,7 @@ HOSTILE = [
     ("a lone surrogate in a property", TOPIC, rb'{"observations":{"speed_\ud800":1}}', "malformed"),
     ("a property that no index holds", TOPIC, b'{"observations":{"speed_' + b"x" * 9000 + b'":1}}', "wrong_shape"),
     ("a long suffix", TOPIC, b'{"observations":{"speed_abcdefghijklmnopq":1}}', "unknown_property"),
-    ("NUL in a unit", TOPIC, rb'{"observations":{"speed":{"result":1,"unit":"\u0000"}}}', "unit_mismatch"),
+    ("NUL in a unit", TOPIC, rb'{"observations":{"speed":{"result":1,"unit":"\u0000"}}}', "unknown_unit"),
     ("the largest double", TOPIC, b'{"observations":{"speed":1.7976931348623157e308}}', "impossible_result"),
     ("a time before the first year", TOPIC,
      b'{"phenomenon_time":"0001-01-01T00:00:00+14:00","observations":{"speed":1}}', "impossible_timestamp"),
@@ -114,10 +82,10 @@ async def refuse_occupancy(opened: Database) -> None:
 async def test_a_bug_in_a_decoder_costs_only_its_message(
     opened: Database, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(topic: str, payload: bytes) -> None:
+    def broken(_self: Interpreter, _things: object, _route: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Translator, "_decoder", lambda _self, topic: ("broken", broken))
+    monkeypatch.setattr(Interpreter, "_completed", broken)
     acknowledged = await settle(opened, GOOD)
 
     assert len(acknowledged) == 1

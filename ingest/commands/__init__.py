@@ -1,0 +1,1 @@
+"""The commands of this package: `pulso decode`, `pulso things`, `pulso rejected`."""

@@ -1,0 +1,129 @@
+"""Messages to rows, without a database: what is registered first, what is refused, what the broker may send twice."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from ingest.decoders import decoders, matches
+from ingest.interpret import Interpreter
+from ingest.mapping import load_devices
+from ingest.memory import Memory
+from ingest.message import RawMessage
+from ingest.translate import Translator, Understood
+from pulso.db.things import DatastreamKey, Introduced, Registered
+from pulso.errors import DecodeError, RejectReason
+from pulso.model import DatastreamId, Family, ThingId, ThingState, to_micros
+from tests.support.examples import Example, examples_of, payload_of
+
+NOW = to_micros(datetime(2026, 11, 22, 18, tzinfo=UTC))
+SOIL = """
+[[mapping]]
+name = "soil"
+topic = "soil/{probe}"
+thing = "{probe}"
+family = "air"
+
+[[mapping.observation]]
+property = "soil_moisture"
+value = "m"
+unit = "%"
+"""
+
+
+def translator(documents: Mapping[str, str] | None = None) -> Translator:
+    memory = Memory()
+    interpreter = Interpreter(load_devices([], documents or {}), ZoneInfo("America/Mexico_City"), memory)
+    return Translator(interpreter, memory, frozenset(), max_ahead=300.0)
+
+
+def message(topic: str, payload: str | bytes, *, retained: bool = False) -> RawMessage:
+    return RawMessage(topic, payload.encode() if isinstance(payload, str) else payload, NOW, retained=retained)
+
+
+def register(translating: Translator, understood: Understood, state: ThingState = ThingState.ACTIVE) -> None:
+    """As the database would."""
+    translating.learn(
+        {
+            key: Registered(Introduced(ThingId(1), new.family, state), (DatastreamId(number), new.unit))
+            for number, (key, new) in enumerate(understood.unknown.items(), 1)
+        }
+    )
+
+
+def reasons(understood: Understood) -> dict[int, str]:
+    return {place: each.reason for place, each in understood.rejected.items()}
+
+
+def test_a_property_of_the_integrators_own_is_never_taken_without_its_unit() -> None:
+    translating = translator({"soil": SOIL})
+    stated, unstated = (
+        message("soil/p1", '{"m": 30}'),
+        message("pulso/v1/air/p1", '{"observations":{"soil_moisture":31}}'),
+    )
+    first = translating.understand([stated, unstated])
+    assert reasons(first) == {1: RejectReason.UNKNOWN_PROPERTY}
+    register(translating, first)
+    again = translating.understand([stated, unstated])
+    assert again.rows.result == [30.0]
+    assert reasons(again) == {1: RejectReason.UNIT_MISMATCH}, "also when the property is known by then"
+
+
+def test_one_bad_observation_leaves_no_row_of_its_message() -> None:
+    translating = translator()
+    good = message("pulso/v1/traffic/a", '{"observations":{"speed":30}}')
+    first = translating.understand([good])
+    register(translating, first)
+    bad = message("pulso/v1/traffic/a", '[{"observations":{"speed":31}},{"observations":{"speed":1e300}}]')
+    mixed = translating.understand([good, bad, good])
+    assert mixed.rows.message == [0, 2]
+    assert list(mixed.rejected) == [1]
+    assert mixed.rejected[1].external_id in (None, "a")
+
+
+def test_a_thing_that_does_not_count_is_registered_and_its_messages_are_put_aside() -> None:
+    translating = translator()
+    batch = [message("pulso/v1/traffic/a", '{"observations":{"speed":30}}')]
+    first = translating.understand(batch)
+    assert list(first.unknown) == [DatastreamKey("a", Family.TRAFFIC, "speed")]
+    register(translating, first, ThingState.QUARANTINED)
+    translating.resolve(batch, first)
+    assert (reasons(first), len(first.rows)) == ({0: RejectReason.UNKNOWN_THING}, 0)
+    assert first.rejected[0].decoder == "pulso_json@1"
+    assert reasons(translating.understand(batch)) == {0: RejectReason.UNKNOWN_THING}
+    translating.forget_things()
+    assert list(translating.understand(batch).waiting) == [0], "it is looked up anew"
+
+
+def test_bytes_that_cannot_be_cleaned_of_personal_data_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    translating = translator()
+
+    def fail(_: RawMessage) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(translating.interpreter, "redacted", fail)
+    kept = translating.reject(message("a", '{"plate":"AB-12"}'), DecodeError(RejectReason.MALFORMED, ""))
+    assert kept.payload == b""
+
+
+def retained_examples() -> list[tuple[str, str, Example]]:
+    """Examples on topics that are asked for beside the shared subscription, so that new messages come twice."""
+    return [
+        (entry.name, example["name"], example)
+        for entry in decoders.values()
+        for example in examples_of(entry.name)
+        if any(matches(tuple(each.split("/")), example["topic"].split("/")) for each in entry.retained)
+    ]
+
+
+@pytest.mark.parametrize(("name", "title", "example"), retained_examples())
+def test_what_may_be_delivered_twice_measures_nothing_without_a_time(name: str, title: str, example: Example) -> None:
+    """The second time is taken for retained, or a value without a time would be stored at two times of receipt."""
+    translating = translator()
+    given = message(example["topic"], payload_of(example), retained=True)
+    understood = translating.understand([given])
+    if understood.unknown:
+        register(translating, understood)
+        translating.resolve([given], understood)
+    assert NOW not in understood.rows.phenomenon_time
