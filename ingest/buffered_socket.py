@@ -1,6 +1,8 @@
 """A socket that reads ahead."""
 
 import socket
+import ssl
+from contextlib import suppress
 from typing import Any
 
 _READ_AHEAD = 65_536
@@ -26,6 +28,20 @@ class BufferedSocket:
         piece = self._buffer[self._position : self._position + size]
         self._position += len(piece)
         return piece
+
+    def ahead(self) -> tuple[bytes, int]:
+        """What has been read and from where on it has not been handed out; reads if there is nothing.
+
+        No bytes if the network has none now or has ended, which the next `recv` will tell.
+        """
+        if self._position == len(self._buffer):
+            with suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self._buffer, self._position = self._wrapped.recv(_READ_AHEAD), 0
+        return self._buffer, self._position
+
+    def skip_to(self, position: int) -> None:
+        """Hand out what lies before `position` of what `ahead` showed."""
+        self._position = position
 
     def pending(self) -> int:
         """Bytes that can be had without asking the network."""

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from ingest import metrics
 from ingest.message import RawMessage
@@ -19,9 +19,21 @@ class Inbox:
     `room` (bytes of payload) bounds memory whatever the size of messages.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, capacity: int, room: int, patience: float) -> None:
-        """`patience`: seconds that `put` waits for room, fewer than keep-alive allows."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        capacity: int,
+        room: int,
+        patience: float,
+        arrived: Callable[[RawMessage], None],
+    ) -> None:
+        """`patience`: seconds that `put` waits for room, fewer than keep-alive allows.
+
+        `arrived` is told of each message that is taken over.
+        """
         self._loop = loop
+        self._arrived_one = arrived
         self._capacity = capacity
         self._bytes = room
         self._patience = patience
@@ -44,6 +56,7 @@ class Inbox:
         if not self._has_room() and not self._make_room(message):
             return False
         self._put_bytes += len(message.payload)
+        self._arrived_one(message)  # before the loop can see it
         self._messages.append(message)
         if not self._wake_scheduled:
             self._wake_scheduled = True

@@ -15,7 +15,7 @@ def message(size: int = 10, *, qos: int = 1) -> RawMessage:
 
 
 def inbox(*, capacity: int = 100, room: int = 1000, patience: float = 0.05) -> Inbox:
-    return Inbox(asyncio.get_running_loop(), capacity=capacity, room=room, patience=patience)
+    return Inbox(asyncio.get_running_loop(), capacity=capacity, room=room, patience=patience, arrived=lambda _: None)
 
 
 def dropped() -> float:
