@@ -1,12 +1,15 @@
 """What guards every answer: headers, and a bound on what is read; pure ASGI middleware."""
 
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST_BODY = 64 * 1024  # bytes
+LARGER_BODIES = MappingProxyType({"/api/v1/decode": 2 << 20})
+"""Bytes, by path: a payload to try may be of 1 MiB, and takes a third more in base64."""
 
 
 def content_security_policy(script_hashes: Sequence[str]) -> str:
@@ -46,7 +49,7 @@ def add_security_headers(headers: MutableHeaders, path: str, script_hashes: Sequ
 
 
 class SmallBodies:
-    """Refuses requests with more than MOST_BODY bytes: only Dash reads bodies, whole, and its own are small."""
+    """Refuses requests with more than MOST_BODY bytes, or LARGER_BODIES: bodies are read whole, and ours are small."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -55,10 +58,14 @@ class SmallBodies:
         """Pass on what says that it is small; a body of unknown length (chunked) is refused like a large one."""
         headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
         length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > MOST_BODY:
+        if "transfer-encoding" in headers or not length.isdecimal() or int(length) > _most(scope):
             await PlainTextResponse("the request is too large", 413)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _most(scope: Scope) -> int:
+    return LARGER_BODIES.get(scope.get("path", ""), MOST_BODY)
 
 
 class SecurityHeaders:

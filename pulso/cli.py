@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from pulso.city_command import app as city_app
 from pulso.errors import AppError, ConfigurationError
 from pulso.local.home import running_addresses
 from pulso.settings import HomeSettings, load
@@ -21,7 +22,7 @@ _SERVICES = "Services, one process each (docker-compose runs the same commands)"
 _TOOLS = "Tools"
 _FIRST = "Start here"
 
-_ORDER = ("up", "doctor", "ingest", "kpi", "web", "sim", "replay", "db")
+_ORDER = ("up", "doctor", "ingest", "kpi", "web", "sim", "decode", "things", "rejected", "city", "replay", "db")
 
 # What --help says of a command before its package is imported.
 _SUMMARIES = {
@@ -29,6 +30,9 @@ _SUMMARIES = {
     "kpi": (_SERVICES, "Turn stored observations into indicators, live."),
     "web": (_SERVICES, "Serve the wall, the API and the live stream."),
     "sim": (_SERVICES, "A simulated city of sensors; `pulso sim incident` makes something happen in it."),
+    "decode": (_TOOLS, "Show what a payload would be understood as; needs no broker and no database."),
+    "things": (_TOOLS, "Devices: list them, see those that are not understood, adopt them."),
+    "rejected": (_TOOLS, "Messages that were not understood: look at them, replay them after a fix."),
     "replay": (_TOOLS, "Publish a recorded series through the broker, with its own times or as if now."),
 }
 
@@ -77,8 +81,11 @@ app = typer.Typer(
         " While `pulso up` runs, every other command in the same directory works on its broker and database."
     ),
 )
-database = typer.Typer(no_args_is_help=True, help="The database: bring its schema up to date, look at it.")
+database = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The database: bring its schema up to date, look at it."
+)
 app.add_typer(database, name="db", rich_help_panel=_TOOLS)
+app.add_typer(city_app, name="city", rich_help_panel=_TOOLS)
 
 
 @app.callback()

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from pulso.capabilities import capability
 from pulso.city import load_pack
+from pulso.city.assessment import load_assessment
 from pulso.db import pending
 from pulso.db.connection import conninfo
 from pulso.db.inspection import ServerReport, inspect
@@ -94,6 +96,13 @@ def _city(settings: CitySettings) -> Iterator[Finding]:
         yield Finding("fault", "city pack", str(error), "correct the files of the pack (PULSO_CITY_PACK)")
         return
     yield Finding("good", "city pack", f"{pack.city.name}: {len(pack.districts)} districts, {len(pack.kpis)} KPIs")
+    try:
+        load_assessment(pack.path)
+        capability("check_devices")(settings.pack)
+    except ConfigurationError as error:
+        yield Finding("fault", "devices", str(error), "correct mappings/*.toml or assessment.toml of the city pack")
+        return
+    yield Finding("good", "devices", "mappings, profiles and assessment are in order")
 
 
 def _embedded() -> Iterator[Finding]:
@@ -229,4 +238,8 @@ def render(findings: list[Finding]) -> str:
             lines.append(f"{'':<7}{'':<18} -> {finding.advice}")
     faults = sum(finding.level == "fault" for finding in findings)
     hints = sum(finding.level == "hint" for finding in findings)
-    return "\n".join([*lines, "", f"{faults} faults, {hints} hints"])
+    return "\n".join([*lines, "", f"{_counted(faults, 'fault')}, {_counted(hints, 'hint')}"])
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}" if number == 1 else f"{number} {name}s"

@@ -43,9 +43,9 @@ async def things(
     )
 
 
-@router.get("/things/{external_id}", responses=documented(404, 422, 503))
+@router.get("/things/{external_id:path}", responses=documented(404, 422, 503))
 async def thing(
-    external_id: Annotated[str, Path(max_length=128, examples=["cdmx-trf-coyoacan-03"])], services: ServicesDep
+    external_id: Annotated[str, Path(max_length=200, examples=["cdmx-trf-coyoacan-03"])], services: ServicesDep
 ) -> ThingDetail:
     """One thing, with its datastreams and their latest observations."""
     if "\x00" in external_id:  # cannot be in the database, nor asked of it

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pulso.city import Direction, KpiDefinition, LocalText
 from pulso.db.reading import DatastreamRow, KpiValueRow, ObservationRow, ThingRow
-from pulso.model import BandState, Family, KpiStatus, Quality, Zone, ZoneKind
+from pulso.model import BandState, Family, Flag, KpiStatus, Quality, Zone, ZoneKind
 
 Item = TypeVar("Item")
 
@@ -79,7 +79,7 @@ class ThingOut(_Answer):
     """Something that observes: a traffic detector, a bin, a meter, a station."""
 
     id: str = Field(description="External id, as in its topic.", examples=["cdmx-trf-coyoacan-03"])
-    family: Family
+    family: Family | None = Field(description="Null while nothing has told it.")
     name: str
     zone: str | None = Field(examples=["coyoacan"])
     latitude: float | None = Field(description="Degrees WGS 84.")
@@ -93,7 +93,7 @@ class ThingOut(_Answer):
         """Shape a thing."""
         return cls(
             id=row.external_id,
-            family=Family(row.family),
+            family=None if row.family is None else Family(row.family),
             name=row.name,
             zone=row.zone_id,
             latitude=row.latitude,
@@ -110,14 +110,27 @@ class ThingDetail(ThingOut):
     datastreams: list[DatastreamOut]
 
 
+class SentOut(_Answer):
+    """What stood in the message, before it was converted."""
+
+    result: float = Field(examples=[88])
+    unit: str = Field(description="As the message spelt it.", examples=["°F"])
+
+
 class ObservationOut(_Answer):
     """One observation."""
 
     phenomenon_time: datetime = Field(description="When it was so.")
     result: float = Field(description="In the unit of the datastream.", examples=[31.4])
     quality: Quality
+    flags: list[str] = Field(
+        description="The tests that found it odd: range, rate, spike, stuck, neighbours, clock; for meters reset,"
+        " rollover, exchange.",
+        examples=[["spike"]],
+    )
     received_at: datetime = Field(description="When it reached us.")
     result_time: datetime | None = Field(description="When the result was produced, if the message told.")
+    sent: SentOut | None = Field(description="What stood in the message; null if nothing was converted.")
 
     @classmethod
     def of(cls, row: ObservationRow) -> "ObservationOut":
@@ -126,9 +139,17 @@ class ObservationOut(_Answer):
             phenomenon_time=row.phenomenon_time,
             result=row.result,
             quality=Quality(row.quality),
+            flags=[str(flag.name).lower() for flag in Flag(row.flags)],
             received_at=row.received_at,
             result_time=row.result_time,
+            sent=_sent(row),
         )
+
+
+def _sent(row: ObservationRow) -> SentOut | None:
+    if row.sent_result is None or row.sent_unit is None:
+        return None
+    return SentOut(result=row.sent_result, unit=row.sent_unit)
 
 
 class ObservationPage(Page[ObservationOut]):

@@ -16,6 +16,7 @@ from dashboard.services import Services
 LONGEST_RANGE = timedelta(days=366)
 MOST_ROWS = 10_000
 LARGEST_ID = 2**31 - 1  # of an integer key
+LARGEST_BIG_ID = 2**63 - 1  # of a bigint key
 NO_NUL = r"^[^\x00]*$"  # the one character PostgreSQL's text cannot hold
 
 Row = TypeVar("Row")
@@ -81,7 +82,7 @@ class Paging:
 
 def paging(
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS, description="Most items of one page.")] = 1_000,
-    cursor: Annotated[str | None, Query(description="The `next` of the page before.", max_length=200)] = None,
+    cursor: Annotated[str | None, Query(description="The `next` of the page before.", max_length=800)] = None,
 ) -> Paging:
     """The page that is asked for; the first, if no cursor is given."""
     return Paging(limit, cursor)
@@ -106,12 +107,23 @@ def decode_cursor(cursor: str) -> str:
     return position
 
 
-def decode_number(cursor: str) -> int:
+def decode_number(cursor: str, largest: int = LARGEST_ID) -> int:
     """The number within a cursor. Raises BadRequest."""
     position = decode_cursor(cursor)
-    if not position.isdecimal() or len(position) > len(str(LARGEST_ID)) or int(position) > LARGEST_ID:
+    if not position.isdecimal() or len(position) > len(str(largest)) or int(position) > largest:
         raise BadRequest("cursor", "is not one that a page gave")
     return int(position)
+
+
+def encode_place(moment: datetime, name: str) -> str:
+    """An opaque cursor for a list in order of time, and of names within one moment."""
+    return encode_cursor(f"{moment.isoformat()}\n{name}")
+
+
+def decode_place(cursor: str) -> tuple[datetime, str]:
+    """The moment and the name within a cursor. Raises BadRequest."""
+    moment, _, name = decode_cursor(cursor).partition("\n")
+    return decode_time(encode_cursor(moment)), name
 
 
 def decode_time(cursor: str) -> datetime:

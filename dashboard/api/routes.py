@@ -3,10 +3,11 @@
 from fastapi import APIRouter, HTTPException, Request
 from starlette.routing import Match
 
-from dashboard.api import city, kpis, observations, system
+from dashboard.api import city, kpis, observations, operations, system
 
 API_PREFIX = "/api/v1"
-_PARTS = (city.router, observations.router, kpis.router, system.router)
+# operations before city: a thing's id may hold slashes, so `/things/{id}/adopt` has to be looked at first
+_PARTS = (operations.router, city.router, observations.router, kpis.router, system.router)
 
 
 def api_router() -> APIRouter:
@@ -25,12 +26,19 @@ def api_router() -> APIRouter:
 
 async def not_there(request: Request, path: str) -> None:
     """Answer 404, or 405 if it is there and only the method is wrong."""
-    if request.method != "GET" and _is_there(request):
-        raise HTTPException(405, f"/api/{path} is read-only: GET", headers={"Allow": "GET"})
+    allowed = ", ".join(_methods(request))
+    if allowed:
+        raise HTTPException(405, f"/api/{path} takes {allowed} only", headers={"Allow": allowed})
     raise HTTPException(404, f"there is nothing at /api/{path}")
 
 
-def _is_there(request: Request) -> bool:
-    """Whether reading this address would be answered."""
-    reading = {**request.scope, "method": "GET", "root_path": "", "path": request.url.path.removeprefix(API_PREFIX)}
-    return any(route.matches(reading)[0] is Match.FULL for part in _PARTS for route in part.routes)
+def _methods(request: Request) -> list[str]:
+    """The methods that this address takes; none if there is nothing."""
+    looked_at = {**request.scope, "root_path": "", "path": request.url.path.removeprefix(API_PREFIX)}
+    return sorted(
+        method
+        for method in ("GET", "POST")
+        if any(
+            route.matches({**looked_at, "method": method})[0] is Match.FULL for part in _PARTS for route in part.routes
+        )
+    )

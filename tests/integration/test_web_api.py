@@ -228,9 +228,10 @@ def test_openapi_documents_every_route_and_its_errors(web: WebProcess) -> None:
     assert "/api/v1/live" in document["paths"]
     assert all(path.startswith("/api/v1/") for path in document["paths"])
     for path, operations in document["paths"].items():
-        assert operations["get"]["description"], path
-        if "{" in path:
-            assert "application/problem+json" in operations["get"]["responses"]["404"]["content"], path
+        for method, operation in operations.items():
+            assert operation["description"], (method, path)
+            if "{" in path:
+                assert "application/problem+json" in operation["responses"]["404"]["content"], (method, path)
 
 
 def test_probes_and_metrics_answer(web: WebProcess) -> None:

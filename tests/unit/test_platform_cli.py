@@ -9,7 +9,9 @@ import pytest
 
 from tests.unit.test_architecture import PACKAGES
 
-COMMANDS = ("up", "doctor", "ingest", "kpi", "web", "sim", "replay", "db", "version")
+COMMANDS = (
+    "up", "doctor", "ingest", "kpi", "web", "sim", "decode", "things", "rejected", "city", "replay", "db", "version",
+)  # fmt: skip
 
 
 def pulso(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
