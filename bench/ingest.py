@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from numpy.typing import NDArray
 from bench.mqtt_load import Loader, traffic_messages
 from bench.servers import private_broker, private_database
 from pulso.frame import decode
+from pulso.local.ports import free_port
+from tests.support.waiting import wait_until
 
 IN_FLIGHT = 20_000
 
@@ -52,8 +55,10 @@ def bare_paho(port: int, count: int) -> float:
 
 @contextmanager
 def ingest_service(port: int, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`pulso ingest` as it is run in production."""
+    """`pulso ingest` as it is run in production, subscribed."""
+    health = free_port()
     environment = os.environ | {
+        "PULSO_HEALTH_PORT": str(health),
         "PULSO_MQTT_PORT": str(port),
         "PULSO_DB_URL": dsn,
         "PULSO_INGEST_IN_FLIGHT": str(IN_FLIGHT),
@@ -61,10 +66,19 @@ def ingest_service(port: int, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
     }
     process = subprocess.Popen([sys.executable, "-m", "ingest"], env=environment)
     try:
+        wait_until(lambda: _is_ready(health), within=60, what="ingest is ready")
         yield process
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _is_ready(health: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{health}/readyz", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 def _number(connection: psycopg.Connection[Any], query: LiteralString) -> float:
@@ -110,7 +124,6 @@ def latency(port: int, dsn: str, rate: float, seconds: float) -> NDArray[np.floa
     collected: list[NDArray[np.float64]] = []
     watcher = threading.Thread(target=lambda: collected.extend(committed_after(dsn, stop)))
     with ingest_service(port, dsn), Loader("127.0.0.1", port) as loader:
-        time.sleep(3)  # the service starts; nothing is measured yet
         watcher.start()
         sent = loader.publish_at(live_messages(int(rate * seconds)), rate)
         deadline = time.monotonic() + 30
@@ -136,7 +149,7 @@ def run(messages: int, rounds: int) -> tuple[list[Round], NDArray[np.float64], s
     with private_broker() as broker, private_database() as (dsn, database):
         bare_paho(broker.port, 0)
         with ingest_service(broker.port, dsn):
-            time.sleep(3)  # long enough to make its session
+            pass  # it has made its session
         for number in range(rounds):
             start = datetime.now(UTC) - timedelta(days=1 + number)
             with Loader("127.0.0.1", broker.port) as loader:

@@ -1,7 +1,7 @@
 """Private servers for a benchmark: a real Mosquitto and a real PostgreSQL, durable as in production."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pulso.db import migrate
@@ -16,13 +16,13 @@ _TIMESCALEDB = {"shared_preload_libraries": "timescaledb", "timescaledb.telemetr
 
 
 @contextmanager
-def private_broker() -> Iterator[MosquittoBroker]:
-    """A Mosquitto with the limits Pulso ships."""
+def private_broker(limits: Mapping[str, str] | None = None) -> Iterator[MosquittoBroker]:
+    """A Mosquitto with the limits Pulso ships, but for `limits`."""
     program = find_mosquitto()
     if program is None:
         raise SystemExit("this benchmark needs Mosquitto: run scripts/services.sh")
     home = scratch_directory("bench-broker")
-    broker = MosquittoBroker(program, home)
+    broker = MosquittoBroker(program, home, limits or {})
     broker.start()
     try:
         yield broker
@@ -32,8 +32,8 @@ def private_broker() -> Iterator[MosquittoBroker]:
 
 
 @contextmanager
-def private_database() -> Iterator[tuple[str, str]]:
-    """Address of a migrated database and the name of its server: TimescaleDB where it is installed, else embedded."""
+def database_server() -> Iterator[tuple[PostgresProcess, str]]:
+    """A server with a migrated database `pulso`, which may be stopped and started, and the server's name."""
     timescaledb = timescaledb_programs()
     programs = timescaledb or embedded_programs(unprivileged())
     home = scratch_directory("bench-database")
@@ -41,7 +41,14 @@ def private_database() -> Iterator[tuple[str, str]]:
     server.start()
     try:
         migrate(server.url("pulso"))
-        yield server.url("pulso"), "TimescaleDB" if timescaledb else "PostgreSQL"
+        yield server, "TimescaleDB" if timescaledb else "PostgreSQL"
     finally:
         server.stop()
         shutil.rmtree(home)
+
+
+@contextmanager
+def private_database() -> Iterator[tuple[str, str]]:
+    """Address of a migrated database and the name of its server: TimescaleDB where it is installed, else embedded."""
+    with database_server() as (server, name):
+        yield server.url("pulso"), name

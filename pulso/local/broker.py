@@ -6,8 +6,10 @@ only, it never delivers to a shared subscription, and it forgets queued messages
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pulso.local.identity import Identity, write_private
 from pulso.local.ports import LOOPBACK
@@ -41,8 +43,11 @@ def find_mosquitto() -> Path | None:
     return Path(found) if found else None
 
 
-def mosquitto_configuration(home: Path, port: int) -> str:
-    """The configuration of a private Mosquitto: loopback only, nothing dropped before an outage of hours."""
+def mosquitto_configuration(home: Path, port: int, limits: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The configuration of a private Mosquitto: loopback only, nothing dropped before an outage of hours.
+
+    `limits` take the place of those of LIMITS.
+    """
     lines = [
         f"listener {port} {LOOPBACK}",
         "allow_anonymous true",
@@ -52,15 +57,17 @@ def mosquitto_configuration(home: Path, port: int) -> str:
         "log_type error",
         "log_type warning",
         "set_tcp_nodelay true",
-        *(f"{key} {value}" for key, value in LIMITS.items()),
+        *(f"{key} {value}" for key, value in {**LIMITS, **limits}.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-def mosquitto(program: Path, home: Path, port: int, identity: Identity | None) -> Broker:
+def mosquitto(
+    program: Path, home: Path, port: int, identity: Identity | None, limits: Mapping[str, str] = MappingProxyType({})
+) -> Broker:
     """Mosquitto with its configuration written to `home`, which `identity` must own."""
     configuration = home / "mosquitto.conf"
-    write_private(identity, configuration, mosquitto_configuration(home, port))
+    write_private(identity, configuration, mosquitto_configuration(home, port, limits))
     return Broker("Mosquitto", (str(program), "-c", str(configuration)), port, keeps_messages=True)
 
 

@@ -3,7 +3,9 @@
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pulso.local.broker import LIMITS, mosquitto
 from pulso.local.identity import own_directory, unprivileged
@@ -63,11 +65,12 @@ class MosquittoBroker(_Process):
 
     host = LOOPBACK
 
-    def __init__(self, program: Path, home: Path) -> None:
+    def __init__(self, program: Path, home: Path, limits: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`limits` take the place of those Pulso ships."""
         super().__init__(home)
         own_directory(self._identity, home)
         self.port = free_port()
-        self._command = mosquitto(program, home, self.port, self._identity).command
+        self._command = mosquitto(program, home, self.port, self._identity, limits).command
 
     def start(self) -> None:
         """Start and return when it listens; queued messages of an earlier life are there again after `stop`."""

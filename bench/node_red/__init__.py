@@ -1,0 +1,1 @@
+"""The flow that ingest is measured against."""
