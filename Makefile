@@ -2,7 +2,7 @@
 
 PY := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench screenshots lock reference clean environment dev-environment
+.PHONY: help run test check format bench screenshots fuzz lock reference clean environment dev-environment
 
 help: ## List these helpers
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -39,6 +39,9 @@ bench: dev-environment ## Measure, as ratios of one run
 screenshots: dev-environment ## Take the pictures of the documentation
 	@scripts/services.sh
 	@$(PY) scripts/screenshots.py $(ARGS)
+
+fuzz: dev-environment ## Fuzz the decoders for ten minutes (ARGS go to libFuzzer)
+	@$(PY) -m tests.fuzz.decoders $(or $(TMPDIR),/tmp)/pulso-corpus -max_total_time=600 -timeout=5 -max_len=4096 $(ARGS)
 
 lock: ## Pin the newest versions that fit, in constraints.txt
 	@scripts/lock.sh
