@@ -24,6 +24,7 @@ PULSO_DB_PASSWORD=
 PULSO_MQTT_INGEST_PASSWORD=
 PULSO_MQTT_SIM_PASSWORD=
 PULSO_MQTT_DEVICE_PASSWORD=
+PULSO_MQTT_GATEWAY_PASSWORD=
 
 # Where docker compose publishes its ports; loopback unless you put a proxy or a firewall in front.
 # PULSO_PUBLISH=127.0.0.1
