@@ -21,7 +21,7 @@ run: environment ## Run everything on this machine; Ctrl-C stops it
 
 test: dev-environment ## Run all tests, with the real services they need
 	@scripts/services.sh
-	@$(PY) -m pytest $(ARGS)
+	@scripts/test.sh $(PY) $(ARGS)
 
 check: dev-environment ## Check format, style and types
 	@$(PY) -m ruff format --check .
