@@ -8,10 +8,10 @@ A message that gets lost between the two leaves a difference that stays.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 from ingest.limits import storable
 from ingest.message import RawMessage
+from pulso.db.ledger import Page
 
 MINUTE = 60_000_000  # microseconds
 _MOST_SOURCES = 500
@@ -32,24 +32,6 @@ class Settled(StrEnum):
 
 Key = tuple[str, int]
 """A source and a minute of receipt, in minutes since 1970 UTC."""
-
-
-class Page(NamedTuple):
-    """The counts of one source and minute since this worker's session began."""
-
-    source: str
-    minute: int
-    received: int
-    stored: int
-    duplicate: int
-    rejected: int
-    ignored: int
-    in_flight: int
-
-    @property
-    def difference(self) -> int:
-        """Messages that nobody accounts for; 0 if the books balance."""
-        return self.received - self.stored - self.duplicate - self.rejected - self.ignored - self.in_flight
 
 
 class Books:

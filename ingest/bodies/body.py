@@ -135,11 +135,7 @@ def _binary(payload: bytes) -> Body | None:
     """
     if not 0x80 <= payload[0] <= 0xBF and not 0xDC <= payload[0] <= 0xDF and not payload.startswith(_SAYS_CBOR):
         return None
-    try:
-        payload.decode("utf-8")
-    except UnicodeDecodeError:
-        pass
-    else:
+    if _is_text(payload):
         return None
     read: list[Body] = []
     kinds: tuple[Format, ...] = ("cbor", "msgpack")
@@ -198,3 +194,11 @@ class _Walk:
         if isinstance(value, list):
             return [self.value(each, depth + 1) for each in value]
         return {str(key): self.value(each, depth + 1) for key, each in value.items()}
+
+
+def _is_text(payload: bytes) -> bool:
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -205,10 +205,13 @@ def adopt(
             adopted_by="pulso things adopt",
         )
 
-    queued = with_database(write)
+    _print_adopted(device, sorted(things), settings, with_database(write))
+
+
+def _print_adopted(device: str, named: Sequence[str], settings: ThingSettings, queued: int) -> None:
+    """What was done, and what to look at next."""
     typer.echo(f"adopted; {queued} kept messages wait for their replay")
-    named = sorted(things)
-    if settings != ThingSettings() and device not in things:
+    if settings != ThingSettings() and device not in named:
         shown = ", ".join(named[:_SHOWN]) + (f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else "")
         typer.echo(
             printable(f"zone, interval and the like are set for {shown}; those to come tell theirs in the mapping")

@@ -32,6 +32,9 @@ _NOTICE_DEAD_PEERS = {
 }
 
 
+_LONGEST_PAUSE = 2.0  # seconds between two attempts to listen: how late news may be after an outage
+
+
 class Database:
     """A pool of connections whose failures come out as StorageError."""
 
@@ -129,6 +132,7 @@ async def listen(database: Database, wakes: Mapping[str, asyncio.Event]) -> None
 
     A notification is only a hint to look: after a lost connection every event is set, so nothing is missed.
     """
+    delay = 0.0
     while True:
         try:
             async with await AsyncConnection.connect(database.conninfo, autocommit=True) as connection:
@@ -136,8 +140,11 @@ async def listen(database: Database, wakes: Mapping[str, asyncio.Event]) -> None
                     await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
                 for wake in wakes.values():
                     wake.set()
+                delay = 0.0
                 async for notification in connection.notifies():
                     wakes[notification.channel].set()
         except psycopg.Error as error:
-            log.warning("listen_interrupted", error=str(error))
-            await asyncio.sleep(random.uniform(0.2, 1.0))  # noqa: S311 (jitter, not a secret)
+            if not delay:  # an outage is told once, not at every attempt
+                log.warning("listen_interrupted", error=str(error))
+            delay = min(max(2 * delay, 0.5), _LONGEST_PAUSE)
+            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 (jitter, not a secret)

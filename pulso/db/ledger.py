@@ -7,7 +7,7 @@ identity can fail: a message that was received and is neither settled nor in any
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
@@ -26,31 +26,25 @@ class SessionEnded(AppError):
     """Another worker of the same name has taken over; what this one holds is delivered to that one."""
 
 
-class Page(Protocol):
+class Page(NamedTuple):
     """What a worker has counted of one source and minute of receipt since its session began.
 
     `minute` in minutes since 1970 UTC; `in_flight` counted in the worker's hands, not computed from the others.
     """
 
-    @property
-    def source(self) -> str: ...  # noqa: D102
-    @property
-    def minute(self) -> int: ...  # noqa: D102
-    @property
-    def received(self) -> int: ...  # noqa: D102
-    @property
-    def stored(self) -> int: ...  # noqa: D102
-    @property
-    def duplicate(self) -> int: ...  # noqa: D102
-    @property
-    def rejected(self) -> int: ...  # noqa: D102
-    @property
-    def ignored(self) -> int: ...  # noqa: D102
-    @property
-    def in_flight(self) -> int: ...  # noqa: D102
+    source: str
+    minute: int
+    received: int
+    stored: int
+    duplicate: int
+    rejected: int
+    ignored: int
+    in_flight: int
 
-
-_COLUMNS = ("source", "minute", "received", "stored", "duplicate", "rejected", "ignored", "in_flight")
+    @property
+    def difference(self) -> int:
+        """Messages that nobody accounts for; 0 if the books balance."""
+        return self.received - self.stored - self.duplicate - self.rejected - self.ignored - self.in_flight
 
 
 class Balance(NamedTuple):
@@ -167,7 +161,7 @@ async def flush(cursor: AsyncCursor[TupleRow], session_id: int, pages: Iterable[
         raise SessionEnded
     ordered = sorted(pages, key=lambda page: (page.minute, page.source))  # one order: no deadlocks
     if ordered:
-        columns = {name: [getattr(page, name) for page in ordered] for name in _COLUMNS}
+        columns = {name: [getattr(page, name) for page in ordered] for name in Page._fields}
         await cursor.execute(SQL["ledger_write"], {"session_id": session_id, **columns})
 
 

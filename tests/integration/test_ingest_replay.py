@@ -119,6 +119,7 @@ async def test_what_a_dead_worker_left_in_the_queue_is_taken_up(opened: Database
     worker = await InProcessIngest.begin(opened)
     async with worker.housekeeping():
         await eventually(lambda: results(database) == [50.0])
+    assert {state for state, *_ in states(database).values()} == {"replayed"}
 
 
 async def test_an_adopted_mapping_is_used_for_the_messages_it_was_adopted_for(
@@ -187,3 +188,4 @@ async def test_steps_that_fail_end_neither_the_others_nor_the_service(
         await eventually(lambda: results(database) == [50.0])
         keep(database, "pulso/v1/traffic/a", speed(60, 1))
         await eventually(lambda: results(database) == [50.0, 60.0])
+    assert {state for state, *_ in states(database).values()} == {"replayed"}
