@@ -1,6 +1,7 @@
 """The ingest service: its parts, put together, from connecting to leaving."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
 
@@ -101,22 +102,34 @@ async def serve(
     )
     checks = {"broker": lambda: subscriber.subscribed, "database": lambda: pipeline.storing}
     async with HealthServer(health, "ingest", checks):
-        storing = asyncio.create_task(pipeline.run(settings, stop), name="pipeline")
-        others = {
-            asyncio.create_task(subscriber.keep_speaking(), name="mqtt-version"),
-            asyncio.create_task(housekeeping.run(stop), name="housekeeping"),
-        }
         try:
-            await _until_stored(storing, others)
+            await _run(pipeline.run(settings, stop), subscriber, housekeeping, stop)
         finally:
-            for task in (storing, *others):
-                task.cancel()
-            await asyncio.gather(storing, *others, return_exceptions=True)
-            await subscriber.leave()
             with suppress(StorageError):
                 await sessions.end(session_id)
             await database.close()
     log.info("stopped")
+
+
+async def _run(
+    pipeline: Coroutine[object, object, None],
+    subscriber: Subscriber,
+    housekeeping: Housekeeping,
+    stop: asyncio.Event,
+) -> None:
+    """Run all parts until the pipeline is done or one of them fails, and disconnect."""
+    storing = asyncio.create_task(pipeline, name="pipeline")
+    others = {
+        asyncio.create_task(subscriber.keep_speaking(), name="mqtt-version"),
+        asyncio.create_task(housekeeping.run(stop), name="housekeeping"),
+    }
+    try:
+        await _until_stored(storing, others)
+    finally:
+        for task in (storing, *others):
+            task.cancel()
+        await asyncio.gather(storing, *others, return_exceptions=True)
+        await subscriber.leave()
 
 
 async def _until_stored(storing: asyncio.Task[None], others: set[asyncio.Task[None]]) -> None:
