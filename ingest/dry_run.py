@@ -89,6 +89,7 @@ def _answer(
                 "thing_id": thing.external_id,
                 "family": thing.family or family_of(each.observed_property for each in thing.observations),
                 "model": list(thing.model),
+                "unread": list(thing.unread or ()),
             }
             for thing in things
         ],

@@ -33,6 +33,7 @@ _SIGN_OF_LIFE = 5.0
 _RECEIPTS_KEPT = timedelta(hours=1)
 _TIDY = 3600.0
 _CLOCKS = 60.0
+_UNREAD = 10.0
 _REPLAYED_AT_ONCE = 500
 
 
@@ -102,6 +103,7 @@ class Housekeeping:
             self._replay,
             self._regularly(_SIGN_OF_LIFE, self._show_life),
             self._regularly(_CLOCKS, self._save_clocks),
+            self._regularly(_UNREAD, self._save_unread),
             self._regularly(_TIDY, self._tidy),
         )
         return all([await self._succeeds(step) for step in steps])
@@ -193,6 +195,11 @@ class Housekeeping:
         clocks = self._assessing.take_clocks()
         if clocks:
             await self._things.save_clocks(clocks)
+
+    async def _save_unread(self) -> None:
+        unread = self._translator.take_unread()
+        if unread:
+            await self._things.save_unread(unread)
 
     async def _tidy(self) -> None:
         rejected = await self._rejected.delete(self._keep)

@@ -26,7 +26,7 @@ from ingest.message import (
     Request,
 )
 from ingest.privacy import redact, redact_topic
-from ingest.vocabulary import read_fields
+from ingest.vocabulary import read_fields, unread_fields
 from pulso.errors import DecodeError, RejectReason
 
 log = structlog.get_logger()
@@ -216,10 +216,12 @@ class Interpreter:
         told = {each.observed_property for each in thing.observations}
         if profile is not None:
             read = profile.read(thing, route.context)
+            thing.unread = ()  # what it does not name is left out on purpose
             thing.family = thing.family or profile.family
             thing.admits = True
         else:
             read = read_fields(thing.fields, at=thing.phenomenon_time)
+            thing.unread = unread_fields(thing.fields)
         thing.observations += [each for each in read if each.observed_property not in told]
         if not thing.observations and profile is None:
             names = ", ".join(sorted(map(str, thing.fields))[:12]) or "none"

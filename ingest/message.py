@@ -78,6 +78,7 @@ class Reported:
     which the message tells the kind of device; profiles match on them. `position` is (latitude, longitude) of the
     device itself, never of a gateway, and `zone` where a mapping or the city pack says it is; both count when the thing
     is first met. `admits` says that a mapping of the integrator vouches for properties outside our vocabulary.
+    `unread` names the numbers among the fields that nothing gave a meaning; None where nobody has looked.
     """
 
     external_id: str
@@ -90,6 +91,7 @@ class Reported:
     position: tuple[float, float] | None = None
     zone: str | None = None
     admits: bool = False
+    unread: Sequence[str] | None = None
 
 
 class Request(NamedTuple):

@@ -21,6 +21,8 @@ from pulso.units import canonical_units
 log = structlog.get_logger()
 
 _MOST_DETAIL = 500  # characters of explanation kept with a rejected message
+_MOST_UNREAD = 200  # names of fields kept with a thing
+_LONGEST_FIELD = 200
 
 
 class Stream(NamedTuple):
@@ -62,6 +64,8 @@ class Translator:
         self._max_ahead = round(max_ahead * 1e6)
         self._streams: dict[str, dict[str, Stream]] = {}  # by thing and property
         self._things: dict[str, Introduced] = {}
+        self._unread: dict[str, frozenset[str]] = {}  # fields by thing
+        self._newly_unread: set[str] = set()
 
     def understand(self, batch: Sequence[RawMessage], *, replayed: bool = False) -> Understood:
         """Interpret a batch. A message with any fault is rejected whole; the others are not touched by it.
@@ -89,9 +93,17 @@ class Translator:
         return understood
 
     def forget_things(self) -> None:
-        """Look everything up anew: somebody changed the state of things."""
+        """Look everything up anew: somebody changed the state of things, or what their messages are read with."""
         self._things.clear()
         self._streams.clear()
+        self._unread.clear()
+        self._newly_unread.clear()
+
+    def take_unread(self) -> dict[str, list[str]]:
+        """The fields that nothing gives a meaning, of the things of which that has changed since the last call."""
+        taken = {external_id: sorted(self._unread[external_id]) for external_id in self._newly_unread}
+        self._newly_unread.clear()
+        return taken
 
     def meet(self, things: Mapping[str, Introduced]) -> None:
         """Remember family and state of things."""
@@ -168,6 +180,8 @@ class Translator:
             self._check(thing, message.received_at)
             if thing.description is not None:
                 descriptions.append(thing.description)
+            if thing.unread is not None:
+                self._note_unread(thing)
             if thing.observations:
                 observing.append(thing)
                 is_known = is_known and self._knows(thing)
@@ -183,6 +197,13 @@ class Translator:
             understood.described[place] = descriptions
         if meant.requests:
             understood.requests += meant.requests
+
+    def _note_unread(self, thing: Reported) -> None:
+        known = self._unread.get(thing.external_id)
+        new = {storable(name[:_LONGEST_FIELD]) for name in thing.unread or ()} - (known or frozenset())
+        if known is None or (new and len(known) < _MOST_UNREAD):
+            self._unread[thing.external_id] = (known or frozenset()) | new
+            self._newly_unread.add(thing.external_id)
 
     def _check(self, thing: Reported, received_at: int) -> None:
         if thing.external_id not in self._things:

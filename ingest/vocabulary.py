@@ -63,6 +63,17 @@ def read_fields(fields: Mapping[str, object], *, at: int | None) -> list[Decoded
     return [candidate.observation for candidate in best.values() if not candidate.torn]
 
 
+def unread_fields(fields: Mapping[str, object]) -> list[str]:
+    """Names of the numbers among named values whose meaning is not certain; with dots where they are nested.
+
+    What is known to be no measurement, such as limits and settings, and what is personal is left out.
+
+    >>> unread_fields({"temperature": 21.5, "lvl": 40, "radio": {"q": 7}, "alarm_threshold": 90, "mode": "auto"})
+    ['lvl', 'radio.q']
+    """
+    return [leaf.path for leaf in _leaves(fields) if _tells_nothing(leaf)][:_MOST_UNREAD]
+
+
 def family_of(properties: Iterable[str]) -> Family | None:
     """The family of a thing that observes `properties`; None where they do not tell, as a battery alone does not.
 
@@ -116,6 +127,7 @@ _FAMILIES = (
 _LONGEST_NAME = 96  # characters
 _DEEPEST = 6  # levels of nested fields
 _MOST = 1000  # fields looked at
+_MOST_UNREAD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,26 +312,41 @@ _UNIT_TABLES = ("units", "unit", "Units", "sensorUnits", "sensor_units", "uom")
 _NAME_KEYS = ("displayName", "display_name", "name", "label", "type")
 
 
-def _candidates(fields: Mapping[str, object], at: int | None) -> Iterator[_Candidate]:
-    """What is certain in nested fields, in breadth first order and with an end."""
-    waiting: list[tuple[Mapping[str, object], int]] = [(fields, 0)]
+class _Leaf(NamedTuple):
+    """A value, its `path` from the top with dots, its names (the key, then its titles), and the unit beside it."""
+
+    path: str
+    names: tuple[str, ...]
+    value: object
+    unit: str | None
+    depth: int
+
+
+def _leaves(fields: Mapping[str, object]) -> Iterator[_Leaf]:
+    """The values in nested fields, in breadth first order and with an end; not what stands below a limit or setting."""
+    waiting: list[tuple[Mapping[str, object], str, int]] = [(fields, "", 0)]
     looked = 0
-    for level, depth in waiting:
+    for level, prefix, depth in waiting:
         for key, value in level.items():
             looked += 1
             if looked > _MOST:
                 return
-            candidate = None
             if not isinstance(value, dict):
-                candidate = _candidate(key, value, _unit_beside(level, key), depth, at)
+                yield _Leaf(prefix + key, (key,), value, _unit_beside(level, key), depth)
             elif _something_else(key):
                 continue
             elif not _VALUE_KEYS.isdisjoint(value) or (_DATA in value and not value.keys().isdisjoint(_UNIT_KEYS)):
-                candidate = _self_described(key, value, depth, at)
+                yield _self_described(prefix + key, key, value, depth)
             elif depth + 1 < _DEEPEST:
-                waiting.append((value, depth + 1))
-            if candidate is not None:
-                yield candidate
+                waiting.append((value, f"{prefix}{key}.", depth + 1))
+
+
+def _candidates(fields: Mapping[str, object], at: int | None) -> Iterator[_Candidate]:
+    """What is certain in nested fields."""
+    for leaf in _leaves(fields):
+        found = (_candidate(name, leaf, at) for name in leaf.names)
+        if (candidate := next(filter(None, found), None)) is not None:
+            yield candidate
 
 
 def _unit_beside(level: Mapping[str, object], key: str) -> str | None:
@@ -338,17 +365,15 @@ def _unit_beside(level: Mapping[str, object], key: str) -> str | None:
     return shared if plain is not None and _understand(key, shared) is not None and not plain.stated else None
 
 
-def _self_described(key: str, value: Mapping[str, object], depth: int, at: int | None) -> _Candidate | None:
+def _self_described(path: str, key: str, value: Mapping[str, object], depth: int) -> _Leaf:
     number = next((value[name] for name in value if name in _VALUE_KEYS), value.get(_DATA))
     unit = next((text for name in _UNIT_KEYS if isinstance(text := value.get(name), str)), None)
     titles = (text for name in _NAME_KEYS if isinstance(text := value.get(name), str))
-    found = (_candidate(name, number, unit, depth, at) for name in (key, *titles))
-    return next(filter(None, found), None)
+    return _Leaf(path, (key, *titles), number, unit, depth)
 
 
-def _candidate(name: str, value: object, unit: str | None, depth: int, at: int | None) -> _Candidate | None:
-    if unit is None and isinstance(value, str) and (both := _NUMBER_AND_UNIT.match(value[:64])):
-        value, unit = both.groups()
+def _candidate(name: str, leaf: _Leaf, at: int | None) -> _Candidate | None:
+    value, unit = _parted(leaf)
     understood = _understand(name, unit)
     if understood is None or not understood.meaning.certain or not _can_be(understood, value):
         return None
@@ -356,7 +381,23 @@ def _candidate(name: str, value: object, unit: str | None, depth: int, at: int |
         observation = measured(understood.meaning.observed_property, value, understood.meaning.unit, at=at)
     except DecodeError:
         return None
-    return None if observation is None else _Candidate(observation, (depth, understood.beside))
+    return None if observation is None else _Candidate(observation, (leaf.depth, understood.beside))
+
+
+def _parted(leaf: _Leaf) -> tuple[object, str | None]:
+    """Value and unit, also where the unit stands behind the number."""
+    if leaf.unit is None and isinstance(leaf.value, str) and (both := _NUMBER_AND_UNIT.match(leaf.value[:64])):
+        return both[1], both[2]
+    return leaf.value, leaf.unit
+
+
+def _tells_nothing(leaf: _Leaf) -> bool:
+    """Whether a leaf is a number that might be a measurement, and no name of it tells which."""
+    value, unit = _parted(leaf)
+    if isinstance(value, bool) or as_number(value) is None or any(map(_something_else, leaf.names)):
+        return False
+    meanings = (_understand(name, unit) for name in leaf.names)
+    return not any(understood is not None and understood.meaning.certain for understood in meanings)
 
 
 _FILLERS = frozenset({32767, 32768, 65535, 327.67, 327.68, 3276.7, 3276.8, 655.35, 6553.5})

@@ -87,6 +87,9 @@ class ThingOut(_Answer):
     expected_interval: float = Field(description="Seconds between two observations while healthy.", examples=[60])
     state: str = Field(description="active, quarantined or retired.", examples=["active"])
     properties: dict[str, float] = Field(description="Numbers formulas need; the unit is in the name.")
+    unread_fields: list[str] = Field(
+        description="Numbers in its messages, beside what is stored, that nothing gives a meaning.", examples=[["lvl"]]
+    )
 
     @classmethod
     def of(cls, row: ThingRow) -> "ThingOut":
@@ -101,6 +104,7 @@ class ThingOut(_Answer):
             expected_interval=row.expected_interval,
             state=row.state,
             properties=dict(row.properties),
+            unread_fields=list(row.unread_fields),
         )
 
 

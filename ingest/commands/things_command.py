@@ -46,6 +46,9 @@ def list_things(
     zone: Annotated[str | None, typer.Option(help="Only this zone; none: those without one.")] = None,
     state: Annotated[ThingState | None, typer.Option(help="Only those in this state.")] = None,
     decoder: Annotated[str | None, typer.Option(help="Only those a decoder or mapping understands.")] = None,
+    unread: Annotated[
+        bool, typer.Option("--unread", help="Only those whose messages carry numbers that nothing gives a meaning.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most things.")] = 100,
     after: Annotated[str, typer.Option(metavar="THING", help="Go on after this one.")] = "",
     as_json: AsJson = False,
@@ -54,7 +57,13 @@ def list_things(
 
     async def read(database: Database) -> list[ListedThing]:
         return await AdoptionRepository(database).things(
-            limit=limit, after=after, family=family, zone_id=zone, state=state, decoder=decoder
+            limit=limit,
+            after=after,
+            family=family,
+            zone_id=zone,
+            state=state,
+            decoder=decoder,
+            unread=True if unread else None,
         )
 
     things = with_database(read)
@@ -101,7 +110,7 @@ def show(thing: Thing, as_json: AsJson = False) -> None:
         show_json({**found._asdict(), "datastreams": latest, "quarantined": [each._asdict() for each in quarantined]})
         return
     for name, value in found._asdict().items():
-        if value is not None and name != "datastreams":
+        if value is not None and name not in {"datastreams", "unread_fields"}:
             typer.echo(f"{name:18} {printable(when(value) if isinstance(value, datetime) else value)}")
     if latest:
         typer.echo("")
@@ -110,6 +119,9 @@ def show(thing: Thing, as_json: AsJson = False) -> None:
             ("observes", "latest", "unit", "at"),
             [(each.observed_property, each.latest_result, each.unit, when(each.latest_time)) for each in streams],
         )
+    if found.unread_fields:
+        typer.echo(f"\nnot read, because nothing says what it means: {printable(', '.join(found.unread_fields))}")
+        typer.echo("to read it, tell it in a profile: docs/reference/mapping.md, 'Profiles'")
     for each in quarantined:
         typer.echo(f"\n{each.messages} messages of it are not understood: {_reasons(each)}")
         typer.echo(f"look at them: pulso things quarantined --show {_quoted(each.device)}")

@@ -21,7 +21,7 @@ class ListedThing(NamedTuple):
     """One thing. `expected_interval` in seconds; `last_observed` the newest phenomenon time of its datastreams.
 
     `clock_skew`: seconds its clock is ahead of ours; `lateness`: seconds from phenomenon to receipt, a mean. None where
-    it tells no times of its own.
+    it tells no times of its own. `unread_fields` are numbers in its messages that nothing gives a meaning.
     """
 
     external_id: str
@@ -38,6 +38,7 @@ class ListedThing(NamedTuple):
     last_observed: datetime | None
     clock_skew: float | None
     lateness: float | None
+    unread_fields: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class AdoptionRepository:
         zone_id: str | None = None,
         state: str | None = None,
         decoder: str | None = None,
+        unread: bool | None = None,
     ) -> list[ListedThing]:
         """Things with an external id greater than `after`; `none` as family or zone finds those that have none."""
         wanted = {
@@ -97,6 +99,7 @@ class AdoptionRepository:
             "zone_id": zone_id,
             "state": state,
             "decoder": decoder,
+            "unread": unread,
         }
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.execute(SQL["things_list"], wanted)

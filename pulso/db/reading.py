@@ -35,6 +35,7 @@ class ThingRow:
     expected_interval: float
     state: str
     properties: Mapping[str, float]
+    unread_fields: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,16 @@ class ThingRepository:
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.executemany(SQL["thing_clock_save"], [clock._asdict() for clock in clocks])
 
+    async def save_unread(self, unread: Mapping[str, Sequence[str]]) -> None:
+        """Write the names of fields that nothing gives a meaning, by thing; nothing for those who are no things."""
+        fields = [{"external_id": name, "fields": list(unread[name])} for name in sorted(unread)]
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            await cursor.executemany(SQL["thing_unread_save"], [each for each in fields if each["fields"]])
+            await cursor.execute(
+                SQL["thing_unread_delete"],
+                {"external_ids": [each["external_id"] for each in fields if not each["fields"]]},
+            )
+
     async def registry(self) -> list[RegisteredDatastream]:
         """Every datastream of an active thing, by id."""
         async with self._database.connection() as connection, connection.cursor() as cursor:

@@ -8,10 +8,12 @@ import pytest
 from dashboard.api.models import ObservationOut
 from ingest.message import RawMessage
 from pulso.db import Database
+from pulso.db.adoption import AdoptionRepository
 from pulso.db.reading import ReadingRepository
 from pulso.model import Flag, Quality
 from tests.support.databases import TestDatabase
 from tests.support.ingesting import InProcessIngest
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.all_databases
 
@@ -118,3 +120,41 @@ async def test_a_unit_that_another_worker_names_at_the_same_moment_is_found(
     worker.pipeline._store._database = type("Counted", (), {"connection": staticmethod(counted)})()  # type: ignore[assignment]
     await worker.settle(reading("temperature", 68, "°F"))
     assert [row[:3] for row in facts(database)] == [(20.0, 68.0, "°F")]
+
+
+PROFILE = """
+[[profile]]
+name = "lid"
+match.devices = ["bin-1"]
+
+[[profile.observation]]
+property = "fill_level"
+value = "lvl"
+unit = "%"
+"""
+
+
+async def test_what_nothing_gives_a_meaning_is_told_of_the_thing_until_a_profile_does(
+    opened: Database, database: TestDatabase
+) -> None:
+    uplink = RawMessage(
+        "v3/city@ttn/devices/bin-1/up",
+        b'{"end_device_ids":{"device_id":"bin-1"},"uplink_message":{"decoded_payload":{"temperature":21.5,"lvl":40}}}',
+        0,
+    )
+
+    async def shown() -> list[str]:
+        (thing,) = await ReadingRepository(opened).things(limit=1, external_id="bin-1")
+        return list(thing.unread_fields)
+
+    worker = await InProcessIngest.begin(opened)
+    await worker.settle(uplink)
+    async with worker.housekeeping():
+        await eventually(shown, within=5)
+    assert await shown() == ["lvl"]
+    assert [each.external_id for each in await AdoptionRepository(opened).things(limit=5, unread=True)] == ["bin-1"]
+    successor = await InProcessIngest.begin(opened, documents={"lid": PROFILE})
+    await successor.settle(uplink)
+    async with successor.housekeeping():
+        await eventually(lambda: not database.query("SELECT fields FROM thing_unread"), within=5)
+    assert await shown() == []

@@ -149,6 +149,9 @@ def test_things_are_listed_shown_and_set(pulso: Command, database: TestDatabase)
     assert "det-1" in pulso("things", "list").out
     shown = pulso("things", "show", "plant/line 1")
     assert "1 messages of it are not understood: unmapped 1" in shown.out
+    database.query("INSERT INTO thing_unread SELECT thing_id, '{lvl,radio.q}' FROM thing WHERE external_id = 'det-1'")
+    assert "nothing says what it means: lvl, radio.q" in pulso("things", "show", "det-1").out
+    assert [each["external_id"] for each in pulso("things", "list", "--json", "--unread").json] == ["det-1"]
     assert pulso("things", "show", "det-1", "--json").json["datastreams"][0]["observed_property"] == "speed"
 
     done = pulso(

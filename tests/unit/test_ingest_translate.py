@@ -127,3 +127,26 @@ def test_what_may_be_delivered_twice_measures_nothing_without_a_time(name: str, 
         register(translating, understood)
         translating.resolve([given], understood)
     assert NOW not in understood.rows.phenomenon_time
+
+
+def test_numbers_without_a_meaning_are_named_once_and_again_when_that_changes() -> None:
+    translating = translator()
+    uplink = "v3/city@ttn/devices/%s/up"
+    partly = '{"end_device_ids":{"device_id":"%s"},"uplink_message":{"decoded_payload":{"temperature":21.5%s}}}'
+
+    def sends(thing: str, more: str = "") -> None:
+        batch = [message(uplink % thing, partly % (thing, more))]
+        understood = translating.understand(batch)
+        register(translating, understood)
+        translating.resolve(batch, understood)
+
+    sends("bin-1", ',"lvl":40,"mode":"auto"')
+    sends("box-2")
+    assert translating.take_unread() == {"bin-1": ["lvl"], "box-2": []}
+    sends("bin-1", ',"lvl":41')
+    assert translating.take_unread() == {}
+    sends("bin-1", ',"tilt":3')
+    assert translating.take_unread() == {"bin-1": ["lvl", "tilt"]}
+    translating.forget_things()
+    sends("bin-1")
+    assert translating.take_unread() == {"bin-1": []}, "a changed profile may read it all"

@@ -57,10 +57,12 @@ WHERE thing.external_id = placed.external_id AND thing.zone_id IS NULL;
 -- Keyset paging by external id. The last observation is one index probe per datastream of the page.
 SELECT thing.external_id, thing.family, thing.name, thing.zone_id, thing.latitude, thing.longitude,
        extract(epoch FROM thing.expected_interval)::double precision, thing.state, thing.decoder, thing.model,
-       streams.datastreams, streams.last_observed, thing_clock.skew, thing_clock.lateness
+       streams.datastreams, streams.last_observed, thing_clock.skew, thing_clock.lateness,
+       coalesce(thing_unread.fields, '{}')
 FROM thing
 LEFT JOIN zone USING (zone_id)
 LEFT JOIN thing_clock USING (thing_id)
+LEFT JOIN thing_unread USING (thing_id)
 LEFT JOIN LATERAL (
     SELECT count(*) AS datastreams, max(latest.phenomenon_time) AS last_observed
     FROM datastream
@@ -79,6 +81,7 @@ WHERE thing.external_id > %(after)s
   AND (%(zone_id)s::text IS NULL OR coalesce(thing.zone_id, 'none') = %(zone_id)s OR zone.parent_id = %(zone_id)s)
   AND (%(state)s::text IS NULL OR thing.state = %(state)s)
   AND (%(decoder)s::text IS NULL OR thing.decoder = %(decoder)s OR starts_with(thing.decoder, %(decoder)s || '@'))
+  AND (%(unread)s::boolean IS NULL OR (thing_unread.thing_id IS NOT NULL) = %(unread)s)
 ORDER BY thing.external_id
 LIMIT %(limit)s;
 

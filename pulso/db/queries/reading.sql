@@ -6,9 +6,11 @@ ORDER BY kind, zone_id;
 -- reading_things --
 -- Keyset paging by external id: every page costs the same. A city as `zone_id` stands for all its districts.
 SELECT thing.external_id, thing.family, thing.name, thing.zone_id, thing.latitude, thing.longitude,
-       extract(epoch FROM thing.expected_interval)::double precision, thing.state, thing.properties
+       extract(epoch FROM thing.expected_interval)::double precision, thing.state, thing.properties,
+       coalesce(thing_unread.fields, '{}')
 FROM thing
 LEFT JOIN zone USING (zone_id)
+LEFT JOIN thing_unread USING (thing_id)
 WHERE thing.external_id > %(after)s
   AND (%(external_id)s::text IS NULL OR thing.external_id = %(external_id)s)
   AND (%(family)s::text IS NULL OR thing.family = %(family)s)

@@ -129,3 +129,17 @@ SET skew = excluded.skew,
     latest = excluded.latest,
     samples = excluded.samples,
     updated_at = now();
+
+-- thing_unread_save --
+INSERT INTO thing_unread (thing_id, fields)
+SELECT thing.thing_id, %(fields)s::text[]
+FROM thing
+WHERE thing.external_id = %(external_id)s
+ON CONFLICT (thing_id) DO UPDATE
+SET fields = excluded.fields, seen_at = now();
+
+-- thing_unread_delete --
+DELETE FROM thing_unread
+USING thing
+WHERE thing.thing_id = thing_unread.thing_id
+  AND thing.external_id = ANY (%(external_ids)s::text[]);
