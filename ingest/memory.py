@@ -16,7 +16,7 @@ _MOST_BYTES = 64 << 20
 class Memory(Mapping[str, object]):
     """JSON values by key, bounded: what anybody may publish must not fill our memory. A value of None forgets.
 
-    What is learned is seen at once, and is `unsaved` until `commit` says that it is in the database; `roll_back` takes
+    What is learned is seen at once, and is unsaved until `commit` says that it is in the database; `roll_back` takes
     it back, as when the messages that told it are going to be read again.
     """
 
@@ -35,30 +35,42 @@ class Memory(Mapping[str, object]):
         """What has to be kept for other workers and for later, as it is now."""
         return dict(self._unsaved)
 
-    def learn(self, told: Mapping[str, object], *, anew: bool = False) -> None:
-        """Remember what was told; what cannot be kept is left out, with a warning.
+    def learn(self, told: Mapping[str, object], *, anew: bool = False) -> dict[str, object]:
+        """Remember what was told; returns what has to be saved. What cannot be kept is left out, with a warning.
 
         `anew`: by a message that is read again later, so what others told since is not replaced, only added to.
         """
+        learned: dict[str, object] = {}
         for key, value in told.items():
             known = self._values.get(key)
-            if known == value or (anew and known is not None and not _adds_to(known, value)):
+            if known == value:
+                if key in self._unsaved:
+                    learned[key] = value  # by a message that may fail, and by this one now
+                continue
+            if anew and known is not None and not _adds_to(known, value):
                 continue
             why = None if value is None else self._refusal(key, value)
             if why is not None:
                 log.warning("not_remembered", key=key[:200], why=why)
                 continue
             self._before.setdefault(key, known)
-            self._unsaved[key] = value
+            self._unsaved[key] = learned[key] = value
             self._set(key, value)
+        return learned
 
-    def commit(self) -> None:
-        """What was `unsaved` is in the database."""
-        self._saved_meanwhile |= self._unsaved
-        self._unsaved, self._before = {}, {}
+    def commit(self, learned: Mapping[str, object]) -> None:
+        """What `learn` returned is in the database; what was learned since, also of the same keys, is not."""
+        self._saved_meanwhile |= learned
+        for key, value in learned.items():
+            if key not in self._unsaved:
+                continue
+            if self._unsaved[key] == value:
+                del self._unsaved[key], self._before[key]
+            else:
+                self._before[key] = value
 
     def roll_back(self) -> None:
-        """Forget what was learned since `commit`."""
+        """Forget what is unsaved."""
         for key, value in self._before.items():
             self._set(key, value)
         self._unsaved, self._before = {}, {}

@@ -7,12 +7,11 @@ taking turns with what arrives.
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import structlog
@@ -20,24 +19,25 @@ from numpy.typing import NDArray
 
 from ingest import metrics, receipts
 from ingest.assessing import Assessing
-from ingest.books import Books, Settled
+from ingest.books import Books
 from ingest.inbox import Inbox
 from ingest.memory import Memory
 from ingest.message import RawMessage, Request
+from ingest.settling import Also, Settling, count_batch
 from ingest.translate import Translator, Understood
 from pulso.city.boundaries import ZoneFinder
-from pulso.db import ledger, rejected
-from pulso.db import memory as kept_memory
-from pulso.db import receipts as kept_receipts
-from pulso.db.observations import ObservationColumns, ObservationStore, Outcome, Write
+from pulso.db.observations import ObservationStore
 from pulso.db.receipts import ReceiptRepository
-from pulso.db.rejected import QueuedMessage, Settlement
+from pulso.db.rejected import QueuedMessage
 from pulso.db.things import NewDatastream, ThingRepository
 from pulso.errors import DecodeError, NotStorable, RejectReason, StorageError
 from pulso.model import ZoneId, to_micros
 from pulso.settings import IngestSettings
 
 log = structlog.get_logger()
+
+_SLICE = 100
+"""Messages that are understood at a stretch, about 2 ms."""
 
 BATCH_BYTES = 4 << 20
 """Bytes of payload in one batch; decoded they take up to thirty times as much."""
@@ -60,31 +60,16 @@ class Broker(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class _Settling:
-    """A batch on its way, as it is read. `replayed` are the same messages, if they are a replay.
+class _Read(NamedTuple):
+    """A batch and what it was understood as; `epoch` counts what makes it stale."""
 
-    `booked` are the same messages, too, as they were received: one that is delivered again is read with the time at
-    which it came first, and booked as what came now.
-    `stop` is None where a failure is the caller's: nothing is tried again.
-    """
-
-    batch: Sequence[RawMessage]
-    stop: asyncio.Event | None
-    replayed: Sequence[QueuedMessage] = ()
-    booked: Sequence[RawMessage] = ()
-
-    def halves(self) -> "tuple[_Settling, _Settling]":
-        """The messages before and after the middle."""
-        middle = len(self.batch) // 2
-        return (
-            _Settling(self.batch[:middle], self.stop, self.replayed[:middle], self.booked[:middle]),
-            _Settling(self.batch[middle:], self.stop, self.replayed[middle:], self.booked[middle:]),
-        )
+    settling: Settling
+    understood: Understood
+    epoch: int
 
 
 class Pipeline:
-    """Runs batches from the inbox to the database, one after the other.
+    """Runs batches from the inbox to the database, in order; one may be read while the one before is being stored.
 
     `memory` is the one the translator learns into; `zones` finds the district of a position; `admit` says whether a
     thing that nobody knows counts at once.
@@ -121,30 +106,48 @@ class Pipeline:
         self._books = books
         self._session_id = session_id
         self._admit = admit
-        self._turn = asyncio.Lock()  # one batch at a time: replays take turns with what arrives
+        self._turn = asyncio.Lock()  # one batch is stored at a time: replays take turns with what arrives
+        self._epoch = 0
         self._asked: dict[str, float] = {}
         self.zones = zones
         self.storing = True
 
     async def run(self, settings: IngestSettings, stop: asyncio.Event) -> None:
-        """Take batches until `stop` is set and what had arrived by then is stored and acknowledged."""
+        """Take batches until `stop` is set and what had arrived by then is stored and acknowledged.
+
+        A batch is read while the one before it is being stored: one is our work, the other the database's.
+        """
+        storing: asyncio.Future[None] = _done()
         batches = self._inbox.batches(
             size=settings.batch_messages, weight=BATCH_BYTES, within=settings.batch_within, stop=stop
         )
-        async for batch in batches:
-            metrics.RECEIVED.inc(len(batch))
-            metrics.IN_FLIGHT.inc(len(batch))
-            self._books.take(batch)
-            with metrics.BATCH_SECONDS.time():
-                async with self._turn:
-                    await self._settle(_Settling(await self._as_first_received(batch, stop), stop, booked=batch))
-            metrics.IN_FLIGHT.dec(len(batch))
+        try:
+            async for batch in batches:
+                began = time.perf_counter()
+                metrics.RECEIVED.inc(len(batch))
+                metrics.IN_FLIGHT.inc(len(batch))
+                self._books.take(batch)
+                if any(message.redelivered for message in batch):
+                    await storing  # which may tell when they came first
+                settling = Settling(await self._as_first_received(batch, stop), stop, booked=batch)
+                read = await self._read(settling)
+                await storing
+                await self._turn.acquire()
+                if read.epoch != self._epoch:
+                    read = await self._read(settling)
+                storing = asyncio.create_task(self._settle_and_pass_on(read, began), name="store")
+            await storing
+        finally:
+            storing.cancel()
 
     @asynccontextmanager
     async def between_batches(self) -> AsyncIterator[None]:
-        """No batch is at work within: what batches are read with may change."""
+        """No batch is being stored within: what batches are read with may change, and one that is read is read anew."""
         async with self._turn:
-            yield
+            try:
+                yield
+            finally:
+                self._epoch += 1
 
     async def replay(self, queued: Sequence[QueuedMessage]) -> None:
         """Let messages that were put aside go the way of all others; what they come to is written beside them.
@@ -164,7 +167,7 @@ class Pipeline:
             for each in queued
         ]
         async with self._turn:
-            await self._settle(_Settling(batch, None, queued))
+            await self._settle(await self._read(Settling(batch, None, queued)))
 
     async def _as_first_received(self, batch: Sequence[RawMessage], stop: asyncio.Event) -> Sequence[RawMessage]:
         """The batch; messages that are delivered again have the time at which they came first.
@@ -179,13 +182,37 @@ class Pipeline:
             self._known_receipts, self._receipts_of = receipts.decode(recent), max(again)
         return receipts.as_first_received(batch, self._known_receipts)
 
-    async def _settle(self, settling: _Settling) -> None:
-        """Settle a batch; where the database refuses the data, in halves, down to the message that is at fault."""
+    async def _read(self, settling: Settling) -> _Read:
+        """Understand a batch, a slice at a time: between two of them the loop serves the batch that is being stored.
+
+        What has become stale on the way is not gone on with: its reader looks at the epoch.
+        """
+        understood, epoch = Understood(), self._epoch
+        for first in range(0, len(settling.batch), _SLICE):
+            some = settling.batch[first : first + _SLICE]
+            self._translator.understand(some, understood, first=first, replayed=bool(settling.replayed))
+            await asyncio.sleep(0)
+            if epoch != self._epoch:
+                break
+        return _Read(settling, understood, epoch)
+
+    async def _settle_and_pass_on(self, read: _Read, began: float) -> None:
+        """Settle a batch whose turn it is, and end its turn."""
         try:
-            understood = self._translator.understand(settling.batch, replayed=bool(settling.replayed))
-            await self._finish(settling, understood)
+            await self._settle(read)
+        finally:
+            self._turn.release()
+        metrics.BATCH_SECONDS.observe(time.perf_counter() - began)
+        metrics.IN_FLIGHT.dec(len(read.settling.batch))
+
+    async def _settle(self, read: _Read) -> None:
+        """Settle a batch; where the database refuses the data, in halves, down to the message that is at fault."""
+        settling = read.settling
+        try:
+            await self._finish(settling, read.understood)
         except StorageError as error:
             self._memory.roll_back()  # it will be learned again
+            self._epoch += 1
             if not isinstance(error, NotStorable):
                 raise
             log.warning("batch_refused", messages=len(settling.batch), error=str(error))
@@ -193,16 +220,16 @@ class Pipeline:
                 await self._put_aside(settling, error)
                 return
             for half in settling.halves():
-                await self._settle(half)
+                await self._settle(await self._read(half))
 
-    async def _put_aside(self, settling: _Settling, error: NotStorable) -> None:
+    async def _put_aside(self, settling: Settling, error: NotStorable) -> None:
         """Keep one message that passed every check and is refused all the same."""
         refused = Understood()
         reason = DecodeError(RejectReason.NOT_STORABLE, str(error))
         refused.rejected[0] = self._translator.reject(settling.batch[0], reason)
         await self._finish(settling, refused, is_last_resort=True)
 
-    async def _finish(self, settling: _Settling, understood: Understood, *, is_last_resort: bool = False) -> None:
+    async def _finish(self, settling: Settling, understood: Understood, *, is_last_resort: bool = False) -> None:
         """Register, assess, store, acknowledge.
 
         `is_last_resort`: what is refused even so is not the fault of the message, and is tried again like any failure.
@@ -213,14 +240,7 @@ class Pipeline:
         columns = self._assessing.assess(understood.rows.columns(), live=not settling.replayed)
         kept = [] if settling.replayed else list(understood.rejected.values())
         timeless = b"" if settling.replayed else receipts.encode(settling.batch, columns, understood.rows.message)
-        also = _Also(
-            settling,
-            understood,
-            timeless=timeless,
-            memory=self._memory,
-            books=self._books,
-            session_id=self._session_id,
-        )
+        also = Also(settling, understood, timeless=timeless, books=self._books, session_id=self._session_id)
 
         async def store() -> NDArray[np.int8]:
             try:
@@ -235,7 +255,7 @@ class Pipeline:
         except StorageError:
             also.undo()
             raise
-        self._memory.commit()
+        self._memory.commit(understood.learned)
         if settling.replayed:
             metrics.REPLAYED.inc(len(settling.batch))
         else:
@@ -243,7 +263,7 @@ class Pipeline:
             self._broker.acknowledge(settling.batch)
         metrics.LAST_COMMIT.set(time.time())
         self._ask(understood.requests)
-        _count(settling, understood, also.settled, columns, outcomes)
+        count_batch(settling, understood, also.settled, columns, outcomes)
 
     async def _register(self, understood: Understood) -> None:
         if understood.described:
@@ -305,93 +325,8 @@ class Pipeline:
                 return result
 
 
-class _Also:
-    """What is written in the transaction of a batch beside its observations. `settled` is what it was booked as.
-
-    Called again where the transaction has to be tried again, and says the same then.
-    """
-
-    def __init__(  # noqa: PLR0913 (each is another thing to write)
-        self,
-        settling: _Settling,
-        understood: Understood,
-        *,
-        timeless: bytes,
-        memory: Memory,
-        books: Books,
-        session_id: int,
-    ) -> None:
-        self._settling = settling
-        self._understood = understood
-        self._timeless = timeless
-        self._learned = memory.unsaved
-        self._books = books
-        self._session_id = session_id
-        self.settled: dict[int, Settled] = {}
-        self._booked = False
-
-    def undo(self) -> None:
-        """Take the bookings back: the transaction was not committed."""
-        if self._booked:
-            self._books.settle(self._settling.booked, self.settled, by=-1)
-            self._booked = False
-
-    def __call__(self, outcomes: NDArray[np.int8]) -> Iterable[Write]:
-        if self._learned:
-            yield lambda cursor: kept_memory.save(cursor, self._learned)
-        self.undo()
-        self.settled = _settled(self._understood, outcomes)
-        if self._settling.replayed:
-            settlements = list(self._settlements())
-            yield lambda cursor: rejected.settle(cursor, settlements)
-            return
-        self._books.settle(self._settling.booked, self.settled)
-        self._booked = True
-        if self._timeless:
-            yield lambda cursor: kept_receipts.save(cursor, self._timeless)
-        pages = self._books.pages()
-        yield lambda cursor: ledger.flush(cursor, self._session_id, pages)
-
-    def _settlements(self) -> Iterable[Settlement]:
-        for place, message in enumerate(self._settling.replayed):
-            failed = self._understood.rejected.get(place)
-            if failed is None:
-                yield Settlement(message.rejected_id, understood=place in self.settled)
-            else:
-                yield Settlement(
-                    message.rejected_id,
-                    understood=False,
-                    reason=failed.reason,
-                    detail=failed.detail,
-                    decoder=failed.decoder,
-                    external_id=failed.external_id,
-                )
-
-
-def _settled(understood: Understood, outcomes: NDArray[np.int8]) -> dict[int, Settled]:
-    """What each message came to; one that is not in here got lost between decoding and storing."""
-    settled = dict.fromkeys(understood.ignored, Settled.IGNORED)
-    settled |= dict.fromkeys(understood.rejected, Settled.REJECTED)
-    places = np.array(understood.rows.message, np.int64)
-    settled |= dict.fromkeys(np.unique(places).tolist(), Settled.DUPLICATE)
-    settled |= dict.fromkeys(np.unique(places[outcomes != Outcome.DUPLICATE]).tolist(), Settled.STORED)
-    return settled | dict.fromkeys(understood.described, Settled.STORED)
-
-
-def _count(
-    settling: _Settling,
-    understood: Understood,
-    settled: dict[int, Settled],
-    columns: ObservationColumns,
-    outcomes: NDArray[np.int8],
-) -> None:
-    """Count the batch: each message once, each observation once."""
-    if not settling.replayed:
-        for outcome, count in Counter(settled.values()).items():
-            metrics.SETTLED.labels(outcome.value).inc(count)
-        metrics.UNACCOUNTED.inc(len(settling.batch) - len(settled))
-    for reason, count in Counter(message.reason for message in understood.rejected.values()).items():
-        metrics.REJECTED.labels(reason).inc(count)
-    for each, count in zip(Outcome, np.bincount(outcomes, minlength=len(Outcome)).tolist(), strict=True):
-        metrics.OBSERVATIONS.labels(each.name.lower()).inc(count)
-    metrics.count_quality(columns)
+def _done() -> asyncio.Future[None]:
+    """Something that is over."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    done.set_result(None)
+    return done

@@ -48,6 +48,15 @@ class Rows:
         self.received_at += [received_at] * len(datastream_ids)
         self.message += [place] * len(datastream_ids)
 
+    def sort(self) -> None:
+        """Bring rows that were added out of turn into the order of their messages: the later of two results counts."""
+        order = sorted(range(len(self)), key=self.message.__getitem__)
+        moved_to = {old: new for new, old in enumerate(order)}
+        self.sent = {moved_to[row]: sent for row, sent in self.sent.items()}
+        for name in ("datastream_id", "phenomenon_time", "result", "received_at", "result_time", "message"):
+            column = getattr(self, name)
+            column[:] = [column[row] for row in order]
+
     def columns(self) -> ObservationColumns:
         """The rows as columns, not assessed yet."""
         count = len(self)

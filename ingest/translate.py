@@ -1,6 +1,6 @@
 """From raw messages to columns: interpret, judge each observation, find its datastream. Pure but for its caches."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,11 +11,11 @@ from ingest.limits import admitted_unit, check_observations, check_thing, storab
 from ingest.memory import Memory
 from ingest.message import MessageOutcome, RawMessage, Reported, Request
 from ingest.rows import Rows
-from ingest.vocabulary import family_of
+from ingest.vocabulary import guessed_family
 from pulso.db.observations import RejectedMessage
 from pulso.db.things import MOST_DATASTREAMS, DatastreamKey, Introduced, NewDatastream, Registered
 from pulso.errors import DecodeError, RejectReason
-from pulso.model import DatastreamId, Family, ThingDescription, ThingState, ZoneId, from_micros
+from pulso.model import DatastreamId, Family, FamilyBasis, ThingDescription, ThingState, ZoneId, from_micros
 from pulso.units import canonical_units
 
 log = structlog.get_logger()
@@ -39,6 +39,7 @@ class Understood:
 
     `waiting` are messages that name a thing or a datastream not known yet; `unknown` are those datastreams. A message
     is in `rows`, `rejected`, `described` or `ignored`; a place that is in none of them got lost, and the books show it.
+    `learned` is what is remembered of them and has to be saved with them.
     """
 
     rows: Rows = field(default_factory=Rows)
@@ -48,6 +49,7 @@ class Understood:
     waiting: dict[int, Interpretation] = field(default_factory=dict)
     unknown: dict[DatastreamKey, NewDatastream] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    learned: dict[str, object] = field(default_factory=dict)
 
 
 class Translator:
@@ -67,20 +69,28 @@ class Translator:
         self._unread: dict[str, frozenset[str]] = {}  # fields by thing
         self._newly_unread: set[str] = set()
 
-    def understand(self, batch: Sequence[RawMessage], *, replayed: bool = False) -> Understood:
-        """Interpret a batch. A message with any fault is rejected whole; the others are not touched by it.
+    def understand(
+        self,
+        batch: Sequence[RawMessage],
+        understood: Understood | None = None,
+        *,
+        first: int = 0,
+        replayed: bool = False,
+    ) -> Understood:
+        """Interpret a batch, or a part of it that begins at the place `first`, into `understood`, which is returned.
 
-        What messages told is learned at once, so the later ones of a batch are read with it. One that is `replayed` is
-        old: what it tells does not take the place of what is known.
+        A message with any fault is rejected whole; the others are not touched by it. What messages told is learned at
+        once, so the later ones of a batch are read with it. One that is `replayed` is old: what it tells does not take
+        the place of what is known.
         """
-        understood = Understood()
-        for place, message in enumerate(batch):
+        understood = Understood() if understood is None else understood
+        for place, message in enumerate(batch, first):
             meant: Interpretation | None = None
             try:
                 meant = self.interpreter.interpret(message)
                 self._judge(place, message, meant, understood)
                 if meant.learned:
-                    self._memory.learn(meant.learned, anew=replayed)
+                    understood.learned |= self._memory.learn(meant.learned, anew=replayed)
             except DecodeError as error:
                 known = error if meant is None else _with_decoder(error, meant)
                 understood.rejected[place] = self.reject(message, known)
@@ -125,15 +135,20 @@ class Translator:
         waiting, understood.waiting = understood.waiting, {}
         for place, meant in waiting.items():
             try:
-                self._check_known(meant.things)
-                self._add(place, batch[place], meant.things, understood.rows)
+                for thing in meant.things:
+                    self._check_known(thing, self._things.get(thing.external_id))
+                found = [self._find(thing) for thing in meant.things]
+                _add(place, batch[place], meant.things, found, understood.rows)
             except DecodeError as error:
                 understood.rejected[place] = self.reject(batch[place], _with_decoder(error, meant))
                 understood.described.pop(place, None)
+        if waiting:
+            understood.rows.sort()
         for place, descriptions in list(understood.described.items()):
             for description in descriptions:
                 try:
-                    self._check_family(description.external_id, description.family)
+                    known = self._things.get(description.external_id)
+                    _check_family(description.external_id, description.family, known)
                 except DecodeError as error:
                     understood.described.pop(place, None)
                     fault = NotUnderstood(error, None, description.external_id)
@@ -172,8 +187,8 @@ class Translator:
         if meant.outcome is MessageOutcome.UNDECODED:
             raise DecodeError(RejectReason.UNDECODED, meant.reason)
         observing: list[Reported] = []
+        found: list[list[DatastreamId] | None] = []
         descriptions: list[ThingDescription] = []
-        is_known = True
         for thing in meant.things:
             if message.retained:
                 _keep_own_times(thing)
@@ -184,13 +199,13 @@ class Translator:
                 self._note_unread(thing)
             if thing.observations:
                 observing.append(thing)
-                is_known = is_known and self._knows(thing)
-        if not is_known:
-            for key, new in self._unknown(observing, meant):
+                found.append(None if self._is_news(thing) else self._find(thing))
+        if None in found:
+            for key, new in self._unknown(observing, found, meant):
                 understood.unknown.setdefault(key, new)  # the unit that is seen first is the datastream's
             understood.waiting[place] = meant._replace(things=observing)
         elif observing:
-            self._add(place, message, observing, understood.rows)
+            _add(place, message, observing, found, understood.rows)
         elif not descriptions:
             understood.ignored.add(place)
         if descriptions:
@@ -206,11 +221,12 @@ class Translator:
             self._newly_unread.add(thing.external_id)
 
     def _check(self, thing: Reported, received_at: int) -> None:
-        if thing.external_id not in self._things:
+        known = self._things.get(thing.external_id)
+        if known is None:
             check_thing(thing.external_id)
-        self._check_family(thing.external_id, thing.family)
+        else:
+            self._check_known(thing, known)
         if thing.observations:
-            self._check_state(thing.external_id)
             check_observations(thing.observations, received_at, self._max_ahead)
         if thing.zone is not None:
             self._check_zone(thing.zone)
@@ -221,61 +237,63 @@ class Translator:
         if zone not in self._zones:
             raise DecodeError(RejectReason.UNKNOWN_ZONE, f"the city pack has no zone {zone!r}")
 
-    def _knows(self, thing: Reported) -> bool:
-        """Whether all that is observed has its datastream, and the thing its family, if this message tells it."""
-        known = self._streams.get(thing.external_id)
-        if known is None:
-            return False
-        for each in thing.observations:
-            if each.observed_property not in known:
-                return False
-        return thing.family is None or self._things[thing.external_id].family is not None
-
-    def _check_known(self, things: Iterable[Reported]) -> None:
-        for thing in things:
-            self._check_family(thing.external_id, thing.family)
-            self._check_state(thing.external_id)
-
-    def _check_family(self, external_id: str, family: Family | None) -> None:
-        known = self._things.get(external_id)
-        if family is not None and known is not None and known.family not in (None, family):
-            raise DecodeError(RejectReason.FAMILY_MISMATCH, f"{external_id} is known as {known.family}, not {family}")
-
-    def _check_state(self, external_id: str) -> None:
-        known = self._things.get(external_id)
-        if known is not None and known.state is not ThingState.ACTIVE:
+    def _check_known(self, thing: Reported, known: Introduced | None) -> None:
+        _check_family(thing.external_id, thing.family, known)
+        if thing.observations and known is not None and known.state is not ThingState.ACTIVE:
             raise DecodeError(
-                RejectReason.UNKNOWN_THING, f"{external_id} is {known.state}: its messages are kept until it is adopted"
+                RejectReason.UNKNOWN_THING,
+                f"{thing.external_id} is {known.state}: its messages are kept until it is adopted",
             )
 
+    def _is_news(self, thing: Reported) -> bool:
+        """Whether a message is the first to tell the family of a thing, which may have been guessed so far."""
+        if thing.family is None:
+            return False
+        known = self._things.get(thing.external_id)
+        return known is None or known.family is None or known.family_basis is not FamilyBasis.TOLD
+
+    def _find(self, thing: Reported) -> list[DatastreamId] | None:
+        """The datastream of each observation; None if one is not known. Raises DecodeError for another unit."""
+        streams = self._streams.get(thing.external_id)
+        if streams is None:
+            return None
+        found: list[DatastreamId] = []
+        for name, _, unit, _, _, _, _ in thing.observations:
+            stream = streams.get(name)
+            if stream is None:
+                return None
+            datastream_id, kept_in, is_default = stream
+            if unit != kept_in and not (unit is None and is_default):
+                raise DecodeError(
+                    RejectReason.UNIT_MISMATCH,
+                    f"{name} of {thing.external_id} is kept in {kept_in}, not {unit or 'the default unit'}",
+                )
+            found.append(datastream_id)
+        return found
+
     def _unknown(
-        self, things: Iterable[Reported], meant: Interpretation
+        self, things: Sequence[Reported], found: Sequence[list[DatastreamId] | None], meant: Interpretation
     ) -> Iterator[tuple[DatastreamKey, NewDatastream]]:
-        """What has to be registered for what the things observe; at least one datastream of each that is not known."""
-        for thing in things:
-            if self._knows(thing):
+        """What has to be registered for the things not `found`: at least one datastream of each."""
+        for thing, streams in zip(things, found, strict=True):
+            if streams is not None:
                 continue
             known = self._streams.get(thing.external_id, {})
-            guess = thing.family or family_of(each.observed_property for each in thing.observations)
+            guess = guessed_family(each.observed_property for each in thing.observations)
             missing = [each for each in thing.observations if each.observed_property not in known]
             for each in missing or thing.observations:
                 yield (
                     DatastreamKey(thing.external_id, thing.family, each.observed_property),
                     NewDatastream(
                         unit=admitted_unit(thing, each),
-                        family=guess,
+                        family=thing.family or guess.family,
+                        family_basis=guess.basis if thing.family is None else FamilyBasis.TOLD,
                         decoder=meant.decoder,
                         model=" ".join(thing.model)[:200] or None,
                         zone_id=None if thing.zone is None else ZoneId(thing.zone),
                         position=thing.position,
                     ),
                 )
-
-    def _add(self, place: int, message: RawMessage, things: Sequence[Reported], rows: Rows) -> None:
-        """Append the rows of a message. Raises DecodeError before any was appended."""
-        found = [_datastreams(thing, self._streams.get(thing.external_id, {})) for thing in things]
-        for thing, datastreams in zip(things, found, strict=True):
-            rows.add(datastreams, thing.observations, message.received_at, place)
 
 
 def _keep_own_times(thing: Reported) -> None:
@@ -289,21 +307,26 @@ def _with_decoder(error: DecodeError, meant: Interpretation) -> NotUnderstood:
     return NotUnderstood(error, meant.decoder, things[0].external_id if len(things) == 1 else None)
 
 
-def _datastreams(thing: Reported, streams: Mapping[str, Stream]) -> list[DatastreamId]:
-    """The datastream of each observation. Raises DecodeError where there is none, or it is of another unit."""
-    found: list[DatastreamId] = []
-    for observation in thing.observations:
-        name, unit = observation.observed_property, observation.unit
-        stream = streams.get(name)
-        if stream is None:
+def _check_family(external_id: str, family: Family | None, known: Introduced | None) -> None:
+    """Raise DecodeError where a message tells another family than was told before; one that was guessed gives way."""
+    if family is None or known is None or known.family in (None, family):
+        return
+    if known.family_basis is FamilyBasis.TOLD:
+        raise DecodeError(RejectReason.FAMILY_MISMATCH, f"{external_id} is known as {known.family}, not {family}")
+
+
+def _add(
+    place: int,
+    message: RawMessage,
+    things: Sequence[Reported],
+    found: Sequence[list[DatastreamId] | None],
+    rows: Rows,
+) -> None:
+    """Append the rows of a message. Raises DecodeError before any was, for a thing that gets no more datastreams."""
+    for thing, datastreams in zip(things, found, strict=True):
+        if datastreams is None:
             raise DecodeError(
-                RejectReason.TOO_MANY_PROPERTIES,
-                f"{thing.external_id} has {MOST_DATASTREAMS} datastreams; none for {name}",
+                RejectReason.TOO_MANY_PROPERTIES, f"{thing.external_id} has {MOST_DATASTREAMS} datastreams, and no more"
             )
-        if unit != stream.unit and not (unit is None and stream.is_default):
-            raise DecodeError(
-                RejectReason.UNIT_MISMATCH,
-                f"{name} of {thing.external_id} is kept in {stream.unit}, not {unit or 'the default unit'}",
-            )
-        found.append(stream.datastream_id)
-    return found
+    for thing, datastreams in zip(things, found, strict=True):
+        rows.add(datastreams or (), thing.observations, message.received_at, place)

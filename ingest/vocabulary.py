@@ -5,10 +5,11 @@ to propose a mapping to a person. Statistics, limits, settings and alarms are no
 data (plates, SSIDs, phones) never mean anything.
 """
 
+import math
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from ingest.measured import as_number, measured
 from ingest.message import DecodedObservation
 from pulso.errors import DecodeError
-from pulso.model import Family
+from pulso.model import Family, FamilyBasis
 from pulso.units import convert, kind_of, stem_of, unit_code
 
 
@@ -58,9 +59,16 @@ def read_fields(fields: Mapping[str, object], *, at: int | None) -> list[Decoded
         known = best.get(name)
         if known is None or candidate.rank < known.rank:
             best[name] = candidate
-        elif candidate.rank == known.rank and candidate.observation.result != known.observation.result:
+        elif candidate.rank == known.rank and not _agree(candidate.observation, known.observation):
             best[name] = known._replace(torn=True)
     return [candidate.observation for candidate in best.values() if not candidate.torn]
+
+
+def _agree(one: DecodedObservation, other: DecodedObservation) -> bool:
+    """Whether two observations of a property say the same, perhaps rounded in different units: 21.4 °C and 70.5 °F."""
+    if one.sent_unit == other.sent_unit:
+        return one.result == other.result
+    return math.isclose(one.result, other.result, rel_tol=_ROUNDED, abs_tol=_ROUNDED_DEGREES)
 
 
 def unread_fields(fields: Mapping[str, object]) -> list[str]:
@@ -74,20 +82,39 @@ def unread_fields(fields: Mapping[str, object]) -> list[str]:
     return [leaf.path for leaf in _leaves(fields) if _tells_nothing(leaf)][:_MOST_UNREAD]
 
 
-def family_of(properties: Iterable[str]) -> Family | None:
+class FamilyGuess(NamedTuple):
+    """The family that observed properties speak for, and how much they say."""
+
+    family: Family | None
+    basis: FamilyBasis
+
+
+def guessed_family(properties: Iterable[str]) -> FamilyGuess:
     """The family of a thing that observes `properties`; None where they do not tell, as a battery alone does not.
 
     What only one family measures decides before what stands in many devices beside something else: a bin with a
-    thermometer is a bin, and so is one that only measures a distance or a weight.
+    thermometer is a bin, and so is one that only measures a distance or a weight. What has nothing else is taken for a
+    station of the air until something better is known.
 
-    >>> family_of(["temperature", "fill_level"]), family_of(["humidity", "battery"]), family_of(["battery_voltage"])
-    (<Family.WASTE: 'waste'>, <Family.AIR: 'air'>, None)
+    >>> guessed_family(["temperature", "fill_level"])
+    FamilyGuess(family=<Family.WASTE: 'waste'>, basis=<FamilyBasis.OBSERVED: 1>)
+    >>> guessed_family(["temperature", "battery"])
+    FamilyGuess(family=<Family.AIR: 'air'>, basis=<FamilyBasis.INCIDENTAL: 0>)
     """
     stems = {stem_of(each) or each for each in properties}
     for family, telling in _FAMILIES:
         if stems & telling:
-            return family
-    return None
+            return FamilyGuess(family, FamilyBasis.OBSERVED)
+    return FamilyGuess(Family.AIR if stems & _INCIDENTAL else None, FamilyBasis.INCIDENTAL)
+
+
+def family_of(properties: Iterable[str]) -> Family | None:
+    """The family of `guessed_family` alone.
+
+    >>> family_of(["temperature", "fill_level"]), family_of(["humidity", "battery"]), family_of(["battery_voltage"])
+    (<Family.WASTE: 'waste'>, <Family.AIR: 'air'>, None)
+    """
+    return guessed_family(properties).family
 
 
 _FAMILIES = (
@@ -121,13 +148,18 @@ _FAMILIES = (
     ),
     (Family.TRAFFIC, frozenset({"occupancy"})),
     (Family.WASTE, frozenset({"distance", "weight"})),
-    (Family.AIR, frozenset({"temperature", "humidity", "pressure"})),
 )
+_INCIDENTAL = frozenset({"temperature", "humidity", "pressure"})
+"""What an air station measures, and many another device beside something else."""
 
 _LONGEST_NAME = 96  # characters
 _DEEPEST = 6  # levels of nested fields
 _MOST = 1000  # fields looked at
+_MOST_LISTED = 100  # records of a list
 _MOST_UNREAD = 100
+_ROUNDED = 0.005
+"""By how much the same value, rounded in two units, may differ from itself."""
+_ROUNDED_DEGREES = 0.06  # °C; a tenth of a degree Fahrenheit
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +215,7 @@ _TOKEN = re.compile(
     r"|(?i:t?voc|e?co2|no2|so2|o3|nox|cf1|cf_1)(?![a-z0-9])"
     r"|(?i:ds18[bx]20|s8|sen5x|lps22|sds011|htu21d?|si7021|sht[0-9]x)"
     r"|(?i:(?:scd|bme|bmp|dht|sht|aht|pms|am|hdc|sps|ms|sen)[0-9]+)"
-    r"|[LlTt][0-9](?![0-9])"
+    r"|[Ll]123(?![0-9])|[LlTt][0-9](?![0-9])"
     r"|[A-ZÁÉÍÓÚÑ]+(?![a-záéíóúñ])|[A-ZÁÉÍÓÚÑ]?[a-záéíóúñ]+|[0-9]+"
 )
 _PARTICLES = re.compile(r"(?i:pm)[ _.]?(?:([14]|10)(?:[._]0)?|2[._,pP]?5)")
@@ -201,12 +233,17 @@ def _understand(name: str, unit: str | None) -> _Understood | None:
         key_unit = unit_code(next(filter(None, bracketed.groups())))
         name = name[: bracketed.start()] if key_unit is not None else name
     tokens = _tokens(name)
-    if not tokens or not words.never.isdisjoint(tokens):
+    if not tokens:
         return None
+    if len(tokens) == 1:  # the unit is all it tells: kw, watts
+        key_unit = key_unit or words.key_units.get(tokens[0])
+    barred = not words.never.isdisjoint(tokens)  # but for names that are listed with these words
     if (whole := _look_up(tokens)) is not None:
         return _settled(whole, "", unit, key_unit, 0)
     for rest, suffix, unit_text in _splits(tokens, words):
-        found = _look_up(rest) or _look_up([token for token in rest if token not in words.filler | words.sensor])
+        found = _look_up(rest)
+        if found is None and not barred:
+            found = _look_up([token for token in rest if token not in words.filler | words.sensor])
         stem = found and found.observed_property
         if found is None or (suffix.startswith("_l") and stem not in words.electrical):
             continue
@@ -282,6 +319,12 @@ def _without_suffix(tokens: list[str]) -> Iterator[tuple[list[str], str]]:
             yield name, f"_t{int(digit)}"
         case [*name, ("channel" | "ch" | "chan" | "canal"), digit] if digit.isdigit() and len(digit) < 4 and name:
             yield name, f"_ch{int(digit)}"
+        case [*name, "l123", tail] if name and re.fullmatch(r"t[1-9]", tail):
+            yield name, f"_{tail}"
+        case [*name, phase, tail] if name and re.fullmatch(r"l[123]", phase) and re.fullmatch(r"t[1-9]", tail):
+            yield name, f"_{phase}_{tail}"
+        case [*name, "l123"] if name:
+            yield name, ""
         case [*name, tail] if name and re.fullmatch(r"l[123]|t[1-9]", tail):
             yield name, f"_{tail}"
         case [*name, tail] if name and tail in ("a", "b", "c"):
@@ -310,6 +353,7 @@ _DATA = "data"  # a value only beside its unit
 _UNIT_KEYS = ("unit", "Unit", "units", "u", "uom", "unit_of_measurement", "unitOfMeasurement", "unidad")
 _UNIT_TABLES = ("units", "unit", "Units", "sensorUnits", "sensor_units", "uom")
 _NAME_KEYS = ("displayName", "display_name", "name", "label", "type")
+_TIME_KEYS = frozenset({"time", "timestamp", "timeStamp", "ts", "t", "date", "datetime", "at"})
 
 
 class _Leaf(NamedTuple):
@@ -331,7 +375,10 @@ def _leaves(fields: Mapping[str, object]) -> Iterator[_Leaf]:
             looked += 1
             if looked > _MOST:
                 return
-            if not isinstance(value, dict):
+            if isinstance(value, list):
+                looked += min(len(value), _MOST_LISTED)
+                yield from _listed(prefix + key, value, depth + 1)
+            elif not isinstance(value, dict):
                 yield _Leaf(prefix + key, (key,), value, _unit_beside(level, key), depth)
             elif _something_else(key):
                 continue
@@ -339,6 +386,17 @@ def _leaves(fields: Mapping[str, object]) -> Iterator[_Leaf]:
                 yield _self_described(prefix + key, key, value, depth)
             elif depth + 1 < _DEEPEST:
                 waiting.append((value, f"{prefix}{key}.", depth + 1))
+
+
+def _listed(path: str, values: Sequence[object], depth: int) -> Iterator[_Leaf]:
+    """The records of a list that say themselves what they are; none if they also say when, for that may be earlier."""
+    records = [each for each in values[:_MOST_LISTED] if isinstance(each, dict)]
+    if any(not _TIME_KEYS.isdisjoint(record) for record in records):
+        return
+    for record in records:
+        title = next((text for name in _NAME_KEYS if isinstance(text := record.get(name), str)), None)
+        if title is not None and not _VALUE_KEYS.isdisjoint(record):
+            yield _self_described(f"{path}.{title}", title, record, depth)
 
 
 def _candidates(fields: Mapping[str, object], at: int | None) -> Iterator[_Candidate]:
@@ -374,14 +432,42 @@ def _self_described(path: str, key: str, value: Mapping[str, object], depth: int
 
 def _candidate(name: str, leaf: _Leaf, at: int | None) -> _Candidate | None:
     value, unit = _parted(leaf)
-    understood = _understand(name, unit)
-    if understood is None or not understood.meaning.certain or not _can_be(understood, value):
+    understood = _certain(name, value, unit)
+    if understood is None or not _can_be(understood, value):
         return None
     try:
         observation = measured(understood.meaning.observed_property, value, understood.meaning.unit, at=at)
     except DecodeError:
         return None
-    return None if observation is None else _Candidate(observation, (leaf.depth, understood.beside))
+    if observation is None or not _is_of_mains(observation):
+        return None
+    return _Candidate(observation, (leaf.depth, understood.beside))
+
+
+def _certain(name: str, value: object, unit: str | None) -> _Understood | None:
+    """What a name says of a value in `unit` or, where none is stated, in the one that its size leaves; if certain."""
+    understood = _understand(name, unit)
+    if understood is not None and not understood.stated and not understood.meaning.certain:
+        understood = _understand(name, _told_by_size(understood.meaning.observed_property, value))
+    return understood if understood is not None and understood.meaning.certain else None
+
+
+def _told_by_size(observed_property: str, value: object) -> str | None:
+    """The unit that the size of a number leaves as the only one: a battery has volts, or thousands of millivolts."""
+    number = as_number(value)
+    if number is None or isinstance(value, bool):
+        return None
+    if observed_property == "battery_voltage" and 1 <= number <= _MOST_VOLTS:
+        return "V"
+    is_millivolts = (
+        observed_property in ("battery", "battery_voltage") and _LEAST_MILLIVOLTS <= number <= _MOST_MILLIVOLTS
+    )
+    return "mV" if is_millivolts else None
+
+
+def _is_of_mains(observation: DecodedObservation) -> bool:
+    """Whether a frequency is one of mains, and not of a string that vibrates or of a radio; true of all others."""
+    return stem_of(observation.observed_property) != "frequency" or _LEAST_HERTZ <= observation.result <= _MOST_HERTZ
 
 
 def _parted(leaf: _Leaf) -> tuple[object, str | None]:
@@ -396,8 +482,7 @@ def _tells_nothing(leaf: _Leaf) -> bool:
     value, unit = _parted(leaf)
     if isinstance(value, bool) or as_number(value) is None or any(map(_something_else, leaf.names)):
         return False
-    meanings = (_understand(name, unit) for name in leaf.names)
-    return not any(understood is not None and understood.meaning.certain for understood in meanings)
+    return all(_certain(name, value, unit) is None for name in leaf.names)
 
 
 _FILLERS = frozenset({32767, 32768, 65535, 327.67, 327.68, 3276.7, 3276.8, 655.35, 6553.5})
@@ -407,6 +492,9 @@ _NEVER_BELOW_ZERO = frozenset(
     {"pm1", "pm2_5", "pm4", "pm10", "co2", "tvoc", "no", "no2", "nox", "o3", "so2", "co", "noise", "distance"}
 )
 """Of these -1 stands for no reading."""
+_MOST_VOLTS = 15.0
+_LEAST_MILLIVOLTS, _MOST_MILLIVOLTS = 1500.0, 5000.0
+_LEAST_HERTZ, _MOST_HERTZ = 40.0, 70.0
 _DISCONNECTED = -127.0  # °C; what a DS18B20 reads as where there is none
 _MOST_HUMID = 105.0  # %; what sensors in fog overshoot to
 _COUNTERS = frozenset({"energy_import", "energy_export", "vehicle_count", "pedestrian_count", "people_count"})

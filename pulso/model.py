@@ -34,6 +34,14 @@ class Family(StrEnum):
     AIR = "air"
 
 
+class FamilyBasis(IntEnum):
+    """What the family of a thing rests on; `thing.family_basis`. More takes the place of less."""
+
+    INCIDENTAL = 0  # what stands in many devices beside something else: a temperature
+    OBSERVED = 1  # what only one family measures
+    TOLD = 2  # by a message, a profile or a person
+
+
 class Quality(IntEnum):
     """Trust in one observation; the primary flags of QARTOD (IOOS, Manual for the Use of Data Flags)."""
 

@@ -24,6 +24,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 from playwright.async_api import Page, async_playwright
 
@@ -34,6 +35,10 @@ from tests.support.databases import DatabaseServer, TestDatabase, external_addre
 from tests.support.servers import MosquittoBroker, scratch_directory
 
 ROOT = Path(__file__).parents[1]
+# How long an example takes says more about the machine than about the code, above all the first one, which imports.
+hypothesis.settings.register_profile("pulso", deadline=None)
+hypothesis.settings.load_profile("pulso")
+
 _INSTALL = "run scripts/services.sh as root, or install it yourself"
 
 

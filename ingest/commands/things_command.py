@@ -49,11 +49,14 @@ def list_things(
     unread: Annotated[
         bool, typer.Option("--unread", help="Only those whose messages carry numbers that nothing gives a meaning.")
     ] = False,
+    newest: Annotated[bool, typer.Option("--newest", help="Those that were met last first, not by id.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most things.")] = 100,
     after: Annotated[str, typer.Option(metavar="THING", help="Go on after this one.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """List things by id, each with its newest observation."""
+    if newest and after:
+        raise ConfigurationError("--after goes on by id: leave out --newest, or give a larger --limit")
 
     async def read(database: Database) -> list[ListedThing]:
         return await AdoptionRepository(database).things(
@@ -64,6 +67,7 @@ def list_things(
             state=state,
             decoder=decoder,
             unread=True if unread else None,
+            newest=newest,
         )
 
     things = with_database(read)
@@ -79,7 +83,7 @@ def list_things(
             for each in things
         ],
     )  # fmt: skip
-    if len(things) == limit:
+    if len(things) == limit and not newest:
         typer.echo(f"there may be more: --after {printable(things[-1].external_id)}")
 
 
@@ -185,6 +189,7 @@ def adopt(
     (city,) = load(CitySettings)
 
     async def read(database: Database) -> tuple[Sequence[KeptMessage], dict[str, str], list[ListedThing]]:
+        await AdoptionRepository(database).check_zone(zone)
         things = await AdoptionRepository(database).things(limit=1, external_id=device)
         return await _kept(database, device, _TRIED), await DocumentRepository(database).texts(), things
 

@@ -89,8 +89,12 @@ class AdoptionRepository:
         state: str | None = None,
         decoder: str | None = None,
         unread: bool | None = None,
+        newest: bool = False,
     ) -> list[ListedThing]:
-        """Things with an external id greater than `after`; `none` as family or zone finds those that have none."""
+        """Things with an external id greater than `after`, by id; `newest`: those that were met last come first.
+
+        `none` as family or zone finds those that have none.
+        """
         wanted = {
             "limit": limit,
             "after": after,
@@ -100,6 +104,7 @@ class AdoptionRepository:
             "state": state,
             "decoder": decoder,
             "unread": unread,
+            "newest": newest,
         }
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.execute(SQL["things_list"], wanted)
@@ -111,6 +116,11 @@ class AdoptionRepository:
         if not found:
             raise UnknownThing(f"no thing {external_id!r}")
         return found[0]
+
+    async def check_zone(self, zone_id: str | None) -> None:
+        """Raise UnknownZone, which names those there are, unless a thing can be put into this zone."""
+        async with self._database.connection() as connection, connection.cursor() as cursor:
+            await _check_zone(cursor, zone_id)
 
     async def change(self, external_id: str, settings: ThingSettings) -> None:
         """Set what is given; the workers are told (`pulso_devices`). Raises UnknownThing, UnknownZone."""
@@ -177,6 +187,7 @@ class AdoptionRepository:
 async def _check_zone(cursor: AsyncCursor[TupleRow], zone_id: str | None) -> None:
     if zone_id is None:
         return
-    await cursor.execute(SQL["zone_exists"], {"zone_id": zone_id})
-    if await cursor.fetchone() is None:
-        raise UnknownZone(f"no zone {zone_id!r}")
+    await cursor.execute(SQL["zone_ids"])
+    known = [row[0] for row in await cursor.fetchall()]
+    if zone_id not in known:
+        raise UnknownZone(f"no zone {zone_id!r}; there are {', '.join(known)}")

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from pulso.db.connection import Database
 from pulso.db.sql import SQL
-from pulso.model import DatastreamId, Family, ThingDescription, ThingId, ThingState, Zone, ZoneId
+from pulso.model import DatastreamId, Family, FamilyBasis, ThingDescription, ThingId, ThingState, Zone, ZoneId
 
 MOST_DATASTREAMS = 256
 """Datastreams of one thing: four times what the largest meters have. A thing that makes up names gets no more."""
@@ -47,6 +47,7 @@ class NewDatastream:
 
     unit: str
     family: Family | None = None
+    family_basis: FamilyBasis = FamilyBasis.TOLD
     decoder: str | None = None
     model: str | None = None
     zone_id: ZoneId | None = None
@@ -61,6 +62,7 @@ class Introduced(NamedTuple):
     state: ThingState
     zone_id: ZoneId | None = None
     properties: Mapping[str, float] = {}
+    family_basis: FamilyBasis = FamilyBasis.TOLD
 
 
 class Clock(Protocol):
@@ -134,7 +136,7 @@ class ThingRepository:
             "most": MOST_DATASTREAMS,
         }
         async with self._database.connection() as connection, connection.cursor() as cursor:
-            new = {key.external_id: wanted[key] for key in reversed(keys)}
+            new = _by_thing({key: wanted[key] for key in keys})
             await _ensure_things(cursor, new, ThingState.ACTIVE if admit else ThingState.QUARANTINED)
             await cursor.execute(SQL["datastream_ensure"], asked)
             await cursor.execute(SQL["datastream_find"], asked)
@@ -174,6 +176,20 @@ class ThingRepository:
             return int(row[0]) if row else 0
 
 
+def _by_thing(wanted: Mapping[DatastreamKey, NewDatastream]) -> dict[str, NewDatastream]:
+    """What each thing gets: of several, that with the best basis for its family; of equals, the first."""
+    chosen: dict[str, NewDatastream] = {}
+    for key, new in wanted.items():
+        other = chosen.get(key.external_id)
+        if other is None or _basis(new) > _basis(other):
+            chosen[key.external_id] = new
+    return chosen
+
+
+def _basis(new: NewDatastream) -> tuple[bool, FamilyBasis]:
+    return new.family is not None, new.family_basis
+
+
 async def _ensure_things(cursor: AsyncCursor[TupleRow], things: Mapping[str, NewDatastream], state: ThingState) -> None:
     ids = sorted(things)
     positions = [things[external_id].position or (None, None) for external_id in ids]
@@ -182,6 +198,7 @@ async def _ensure_things(cursor: AsyncCursor[TupleRow], things: Mapping[str, New
         {
             "external_ids": ids,
             "families": [things[external_id].family for external_id in ids],
+            "family_bases": [things[external_id].family_basis for external_id in ids],
             "decoders": [things[external_id].decoder for external_id in ids],
             "models": [things[external_id].model for external_id in ids],
             "zones": [things[external_id].zone_id for external_id in ids],
@@ -192,8 +209,13 @@ async def _ensure_things(cursor: AsyncCursor[TupleRow], things: Mapping[str, New
     )
 
 
-def _introduced(
-    thing_id: int, family: str | None, state: str, zone_id: str | None, properties: Mapping[str, float]
+def _introduced(  # noqa: PLR0913, PLR0917 (the columns of a row)
+    thing_id: int,
+    family: str | None,
+    state: str,
+    zone_id: str | None,
+    properties: Mapping[str, float],
+    family_basis: int,
 ) -> Introduced:
     return Introduced(
         ThingId(thing_id),
@@ -201,4 +223,5 @@ def _introduced(
         ThingState(state),
         ZoneId(zone_id) if zone_id else None,
         properties,
+        FamilyBasis(family_basis),
     )

@@ -9,7 +9,7 @@ from ingest.message import RawMessage
 from pulso.db import Database
 from pulso.db.adoption import AdoptionRepository, ThingSettings
 from pulso.db.rejected import Selection
-from pulso.model import ThingState
+from pulso.model import Family, ThingState
 from tests.support.databases import TestDatabase
 from tests.support.ingesting import InProcessIngest
 from tests.support.waiting import eventually
@@ -95,6 +95,47 @@ async def test_a_family_that_is_told_late_is_filled_in(opened: Database, databas
     assert thing(database) == ("active", "air", None)
     await worker.settle(speed(30))
     assert [row[0] for row in reasons(database)] == ["family_mismatch"]
+
+
+async def test_a_family_that_was_guessed_gives_way_to_a_better_one(opened: Database, database: TestDatabase) -> None:
+    def senml(name: str, unit: str, value: float) -> RawMessage:
+        return RawMessage(
+            "site/senml", b'[{"bn":"det-9:","n":"%b","u":"%b","v":%g}]' % (name.encode(), unit.encode(), value), 0
+        )
+
+    worker = await InProcessIngest.begin(opened)
+    await worker.settle(senml("temperature", "Cel", 20))
+    assert thing(database) == ("active", "air", None)
+    await worker.settle(senml("fill_level", "%", 71))
+    assert thing(database) == ("active", "waste", None)
+    await worker.settle(senml("co2", "ppm", 420))
+    assert thing(database) == ("active", "waste", None), "of two equal guesses the first stays"
+
+    other = await InProcessIngest.begin(opened, worker="other")
+    await other.settle(speed(30))
+    await worker.settle(speed(31))
+    assert thing(database) == ("active", "traffic", None)
+    await worker.settle(RawMessage("pulso/v1/waste/det-9", b'{"observations":{"fill_level":72}}', 0))
+    assert [row[0] for row in reasons(database)] == ["family_mismatch"], "what was told stays"
+
+
+@pytest.mark.parametrize("told_first", [True, False])
+async def test_a_family_that_is_told_counts_before_a_guess_of_the_same_batch(
+    opened: Database, database: TestDatabase, told_first: bool
+) -> None:
+    guessed = RawMessage("site/senml", b'[{"bn":"det-9:","n":"temperature","u":"Cel","v":20}]', 0)
+    worker = await InProcessIngest.begin(opened)
+    await worker.settle(*((speed(30), guessed) if told_first else (guessed, speed(30))))
+    assert thing(database) == ("active", "traffic", None)
+    assert reasons(database) == []
+
+
+async def test_a_family_that_a_person_says_is_no_guess(opened: Database, database: TestDatabase) -> None:
+    worker = await InProcessIngest.begin(opened)
+    await worker.settle(RawMessage("site/senml", b'[{"bn":"det-9:","n":"temperature","u":"Cel","v":20}]', 0))
+    await AdoptionRepository(opened).change("det-9", ThingSettings(family=Family.WASTE))
+    await worker.settle(RawMessage("site/senml", b'[{"bn":"det-9:","n":"co2","u":"ppm","v":420}]', 0))
+    assert thing(database) == ("active", "waste", None)
 
 
 async def test_the_unit_that_comes_first_is_the_datastreams(opened: Database, database: TestDatabase) -> None:

@@ -56,8 +56,7 @@ async def test_workers_that_run_hear_of_it_and_of_what_is_forgotten(opened: Data
     async with two.housekeeping():
         await one.settle(UNIT)
         await eventually(lambda: two.memory.get(key) == "°F", within=5)
-        one.memory.learn({key: None})
-        await one.settle(RawMessage("shellies/announce", b'{"id":"shelly-1"}', 0))
+        await memory.MemoryRepository(opened).save({key: None})
         await eventually(lambda: key not in two.memory, within=5)
     assert remembered(database) == {}
 

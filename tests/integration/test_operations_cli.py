@@ -146,6 +146,9 @@ def test_things_are_listed_shown_and_set(pulso: Command, database: TestDatabase)
         "plant/line 1"
     ]
     assert [each["external_id"] for each in pulso("things", "list", "--json", "--zone", "cdmx").json] == ["det-1"]
+    newest = pulso("things", "list", "--json", "--newest", "--limit", "1").json
+    assert [each["external_id"] for each in newest] == ["plant/line 1"]
+    assert "--after goes on by id" in pulso("things", "list", "--newest", "--after", "a").err
     assert "det-1" in pulso("things", "list").out
     shown = pulso("things", "show", "plant/line 1")
     assert "1 messages of it are not understood: unmapped 1" in shown.out
@@ -158,7 +161,12 @@ def test_things_are_listed_shown_and_set(pulso: Command, database: TestDatabase)
         "things", "set", "plant/line 1", "--family", "energy", "--zone", "tlalpan", "--expected-interval", "900"
     )
     assert "energy, tlalpan, active, every 900 s" in done.out
-    assert pulso("things", "set", "plant/line 1", "--zone", "atlantis").code == 1
+    refused = pulso("things", "set", "plant/line 1", "--zone", "atlantis")
+    assert refused.code == 1
+    assert "no zone 'atlantis'; there are cdmx, alvaro_obregon, azcapotzalco" in " ".join(refused.err.split())
+    refused = pulso("things", "adopt", "plant/line 1", "--zone", "atlantis", "--yes")
+    assert refused.code == 1
+    assert "of its last" not in refused.out, "it is refused before anything is tried"
     assert "retired" in pulso("things", "retire", "plant/line 1").out
     assert pulso("things", "list", "--json", "--state", "retired").json[0]["zone_id"] == "tlalpan"
 

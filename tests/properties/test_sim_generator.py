@@ -39,7 +39,7 @@ def messages(start: datetime, seconds: float, seed: int = 7, listed: list[Incide
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.data(), moments)
 def test_the_same_instant_gives_the_same_bytes_however_time_is_cut(data: st.DataObject, start: datetime):
     listed = data.draw(incidents_near(start))
@@ -49,14 +49,14 @@ def test_the_same_instant_gives_the_same_bytes_however_time_is_cut(data: st.Data
     assert {(m.topic, m.phenomenon_time): m for m in whole} == {(m.topic, m.phenomenon_time): m for m in parts}
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(moments, st.integers(1, 50))
 def test_another_seed_gives_another_city(start: datetime, other: int):
     payloads = [{m.payload for m in messages(start, 60, seed)} for seed in (0, other)]
     assert len(payloads[0] & payloads[1]) < 0.05 * len(payloads[0])
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data(), moments)
 def test_the_register_never_falls_and_power_is_never_negative(data: st.DataObject, start: datetime):
     outages = [i for i in data.draw(incidents_near(start)) if i.kind is IncidentKind.OUTAGE]
@@ -66,7 +66,7 @@ def test_the_register_never_falls_and_power_is_never_negative(data: st.DataObjec
     assert values["power"].min() >= 0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.data(), moments)
 def test_values_stay_within_what_is_physical(data: st.DataObject, start: datetime):
     listed = data.draw(incidents_near(start))

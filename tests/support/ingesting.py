@@ -51,7 +51,8 @@ class InProcessIngest:
     """One worker: `settle` runs messages as they would arrive, `replay` what is queued. Make it with `begin`."""
 
     def __init__(self, database: Database, memory: Memory, session_id: int, options: Mapping[str, object]) -> None:
-        (self._settings,) = load(IngestSettings)
+        (settings,) = load(IngestSettings)
+        self._settings = settings.model_copy(update={"batch_messages": options.get("batch", settings.batch_messages)})
         self.database = database
         self.broker = Silent()
         self.memory = memory
@@ -87,13 +88,16 @@ class InProcessIngest:
     async def begin(cls, database: Database, **options: object) -> "InProcessIngest":
         """A worker with what earlier ones remembered, which takes over from the one of the same `worker` name.
 
-        Options: `worker`, `documents`, `zones` (boundaries), `admit`.
+        Options: `worker`, `documents`, `zones` (boundaries), `admit`, `batch` (messages in one).
         """
         session_id = await LedgerRepository(database).begin(str(options.get("worker", "test")))
         return cls(database, Memory(await MemoryRepository(database).load()), session_id, options)
 
     async def settle(self, *messages: RawMessage) -> list[RawMessage]:
-        """Run `messages` as one batch, received now if they do not say; returns what was acknowledged by then."""
+        """Run `messages`, received now if they do not say, as one batch if it is large enough.
+
+        Returns what was acknowledged by then.
+        """
         stop = asyncio.Event()
         self._put(messages)
         stop.set()

@@ -24,7 +24,7 @@ def test_only_news_are_to_be_kept() -> None:
     memory = Memory({"a": 1})
     memory.learn({"a": 1, "b": {"unit": "W"}})
     assert memory.unsaved == {"b": {"unit": "W"}}
-    memory.commit()
+    memory.commit(memory.unsaved)
     memory.learn({"b": {"unit": "W"}})
     assert memory.unsaved == {}
     assert dict(memory) == {"a": 1, "b": {"unit": "W"}}
@@ -80,12 +80,25 @@ def test_the_bytes_of_all_values_are_bounded_and_room_that_is_freed_can_be_used(
 def test_what_was_learned_is_taken_back_until_it_is_committed() -> None:
     memory = Memory({"a": 1, "b": 2})
     memory.learn({"a": 5})
-    memory.commit()
+    memory.commit(memory.unsaved)
     memory.learn({"a": 6})
     memory.learn({"a": 7, "b": None, "c": 3})
     assert dict(memory) == {"a": 7, "c": 3}
     memory.roll_back()
     assert dict(memory) == {"a": 5, "b": 2}
+    assert memory.unsaved == {}
+
+
+def test_what_is_learned_behind_what_is_being_saved_stays_unsaved() -> None:
+    memory = Memory({"a": 1})
+    first = memory.learn({"a": 2, "b": 1, "c": 1})
+    second = memory.learn({"a": 3, "b": 1})
+    assert second == {"a": 3, "b": 1}, "the first one may yet fail, so its value is told again"
+    memory.commit(first)
+    assert memory.unsaved == {"a": 3}
+    memory.roll_back()
+    assert dict(memory) == {"a": 2, "b": 1, "c": 1}
+    memory.commit(second)
     assert memory.unsaved == {}
 
 
@@ -100,7 +113,7 @@ async def test_what_is_learned_or_saved_while_others_are_asked_stays() -> None:
     memory.learn({"before": 1})
 
     def meanwhile() -> None:
-        memory.commit()
+        memory.commit(memory.unsaved)
         memory.learn({"a": None, "while": 2})
 
     await memory.reload(answering({"a": 1}, meanwhile))

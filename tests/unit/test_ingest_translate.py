@@ -82,6 +82,22 @@ def test_one_bad_observation_leaves_no_row_of_its_message() -> None:
     assert mixed.rejected[1].external_id in (None, "a")
 
 
+def test_rows_stand_in_the_order_of_their_messages_also_if_a_datastream_is_new() -> None:
+    translating = translator()
+    register(translating, translating.understand([message("pulso/v1/air/a", b'{"observations":{"co2":400}}')]))
+    batch = [
+        message("pulso/v1/air/a", b'{"observations":{"co2":410,"temperature":{"result":68,"unit":"\xc2\xb0F"}}}'),
+        message("pulso/v1/air/a", b'{"observations":{"co2":420}}'),
+    ]
+    understood = translating.understand(batch)
+    assert list(understood.waiting) == [0]
+    register(translating, understood)
+    translating.resolve(batch, understood)
+    assert understood.rows.message == [0, 0, 1]
+    assert understood.rows.result == [410.0, 20.0, 420.0]
+    assert understood.rows.sent == {1: (68.0, "°F")}
+
+
 def test_a_thing_that_does_not_count_is_registered_and_its_messages_are_put_aside() -> None:
     translating = translator()
     batch = [message("pulso/v1/traffic/a", '{"observations":{"speed":30}}')]

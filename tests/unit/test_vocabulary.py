@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.vocabulary import Meaning, family_of, meaning, read_fields
+from ingest.vocabulary import Meaning, family_of, meaning, read_fields, unread_fields
 from pulso.model import Family
 from pulso.units import canonical_units, convert, unit_code
 
@@ -54,16 +54,18 @@ CERTAIN = {
 DOUBTFUL = {
     "battery": ["battery", "bat", "batteryLevel", "bateria"],
     "battery_voltage": ["batteryVoltage", "vbat"],
-    "power": ["power", "potencia", "activePower"],
+    "power": ["power", "potencia", "activePower", "kw"],
     "power_l2": ["activePowerL2", "b_act_power", "power_phase_b"],
     "energy_import": ["energy", "totalEnergy", "energia_activa"],
     "voltage": ["voltage", "voltaje"],
     "current": ["current", "current_a"],
     "pressure": ["pressure", "barometricPressure", "presion"],
     "distance": ["distance"],
-    "fill_level": ["level", "nivel", "llenado", "fill_level"],
+    "fill_level": ["level", "nivel", "llenado", "fill_level", "lvl", "lvl_pct"],
+    "speed": ["avg_speed_mph", "averageSpeed"],
+    "occupancy": ["occ_pct", "occ"],
     "no2": ["NO2"],
-    "vehicle_count": ["vehicle_count", "vehicles"],
+    "vehicle_count": ["vehicle_count", "vehicles", "vol", "volume"],
     "people_count": ["pax"],
     "parking_occupied": ["occupied"],
     "noise": ["noise"],
@@ -73,7 +75,7 @@ DOUBTFUL = {
 
 NOTHING = [
     "pm10_number_concentration", "eCO2", "DewPoint", "dew_point", "temperatureSetpoint", "temp_max", "min_temperature",
-    "co2_threshold", "humidity_alarm", "temperature_limit", "avg_speed_kmh", "energy_today_kwh", "energy_yesterday_kwh",
+    "co2_threshold", "humidity_alarm", "temperature_limit", "max_speed_kmh", "energy_today_kwh", "energy_yesterday_kwh",
     "rssi", "snr", "fCnt", "plate", "licensePlate", "ssid", "phone", "soil_temperature", "water_temperature_c",
     "absolute_humidity", "sea_level_pressure_hpa", "battery_low", "pm0_3", "PM100", "heatIndex", "co2_calibration",
     "totalEnergy_mwh", "power_kwh", "temperature_ppm", "", "_", "x" * 500, "foo", "pm", "timestamp", "latitude",
@@ -192,6 +194,51 @@ def test_a_humidity_that_may_be_a_share_needs_its_unit() -> None:
     assert read({"relativeHumidity": 0.54}) == {}
     assert read({"relativeHumidity": {"value": 0.54, "unit": "%"}}) == {"humidity": 0.54}
     assert read({"relativeHumidity": {"value": 0.54, "unit": "C62"}}) == {"humidity": 54.0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"batteryVoltage": 3.3}, {"battery_voltage": 3.3}),
+        ({"batteryVoltage": 3300}, {"battery_voltage": 3.3}),
+        ({"battery": 3250}, {"battery_voltage": 3.25}),
+        ({"batteryVoltage": 33}, {}),  # tenths of a volt
+        ({"batteryVoltage": 330}, {}),
+        ({"battery": 3.3}, {}),  # or percent
+        ({"battery": 97}, {}),
+        ({"vdd": 3300, "inputVoltage": 12}, {}),
+        ({"batteryVoltage": True}, {}),
+    ],
+)
+def test_the_voltage_of_a_battery_tells_its_unit_by_its_size(fields: dict[str, object], told: dict[str, float]) -> None:
+    assert read(fields) == told
+    assert bool(unread_fields(fields)) is (not told and fields != {"batteryVoltage": True})
+
+
+def test_the_same_in_two_units_is_told_once() -> None:
+    assert read({"temp_c": 21.4, "temp_f": 70.5}) == {"temperature": 21.4}
+    assert read({"temp_c": 21.4, "temp_f": 73.5}) == {}
+
+
+def test_a_frequency_is_the_one_of_mains() -> None:
+    assert read({"frequency": {"value": 15350.4, "unit": "Hz"}}) == {}
+    assert read({"frequency": {"value": 59.98, "unit": "Hz"}}) == {"frequency": 59.98}
+
+
+def test_a_register_of_a_phase_and_a_tariff_has_both() -> None:
+    fields: dict[str, object] = {
+        name: {"data": 1500, "unit": "Wh"}
+        for name in ("activeEnergyImportL1T2", "activeEnergyExportL123T1", "activeEnergyImportL123")
+    }
+    assert read(fields) == {"energy_import_l1_t2": 1.5, "energy_export_t1": 1.5, "energy_import": 1.5}
+
+
+def test_records_that_say_what_they_are_are_read_unless_they_say_when() -> None:
+    records = [{"name": "temperature", "value": 21.5, "unit": "°C"}, {"type": "co2", "value": 512}, {"value": 3}, "x"]
+    assert read({"readings": records}) == {"temperature": 21.5, "co2": 512.0}
+    assert read({"readings": [records[0], {"name": "co2", "value": 512, "time": "2026-05-04T07:00:00Z"}]}) == {}
+    assert read({"readings": [records[0], {"name": "temperature", "value": 22.5, "unit": "°C"}]}) == {}
+    assert unread_fields({"readings": [{"name": "lvl", "value": 4}]}) == ["readings.lvl"]
 
 
 def test_hostile_depth_and_number_have_an_end() -> None:

@@ -82,13 +82,14 @@ WHERE thing.external_id > %(after)s
   AND (%(state)s::text IS NULL OR thing.state = %(state)s)
   AND (%(decoder)s::text IS NULL OR thing.decoder = %(decoder)s OR starts_with(thing.decoder, %(decoder)s || '@'))
   AND (%(unread)s::boolean IS NULL OR (thing_unread.thing_id IS NOT NULL) = %(unread)s)
-ORDER BY thing.external_id
+ORDER BY CASE WHEN %(newest)s THEN thing.thing_id END DESC, thing.external_id
 LIMIT %(limit)s;
 
 -- thing_change --
 -- What is NULL stays as it was.
 UPDATE thing
 SET family = coalesce(%(family)s::text, family),
+    family_basis = CASE WHEN %(family)s::text IS NULL THEN family_basis ELSE 2 END,
     zone_id = coalesce(%(zone_id)s::text, zone_id),
     state = coalesce(%(state)s::text, state),
     name = coalesce(%(name)s::text, name),
@@ -104,10 +105,11 @@ VALUES (
 )
 ON CONFLICT (external_id) DO UPDATE
 SET family = coalesce(%(family)s::text, thing.family),
+    family_basis = CASE WHEN %(family)s::text IS NULL THEN thing.family_basis ELSE 2 END,
     zone_id = coalesce(%(zone_id)s::text, thing.zone_id),
     name = coalesce(%(name)s::text, thing.name),
     expected_interval = coalesce(%(expected_interval)s::interval, thing.expected_interval),
     state = 'active';
 
--- zone_exists --
-SELECT 1 FROM zone WHERE zone_id = %(zone_id)s;
+-- zone_ids --
+SELECT zone_id FROM zone ORDER BY kind, zone_id;

@@ -12,15 +12,21 @@ SET parent_id = excluded.parent_id,
 
 -- thing_ensure --
 -- A thing that is heard of for the first time. What exists is left out before it takes a number: descriptions come again
--- and again, and integers are not without end. What nobody knew of a thing so far is filled in.
+-- and again, and integers are not without end. What nobody knew of a thing so far is filled in; a family with a better
+-- basis takes the place of the other.
 WITH told AS (
-    SELECT *
-    FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(decoders)s::text[], %(models)s::text[],
-                %(zones)s::text[], %(latitudes)s::double precision[], %(longitudes)s::double precision[])
-         AS told (external_id, family, decoder, model, zone_id, latitude, longitude)
+    SELECT told.*,
+           told.family IS NOT NULL
+           AND (thing.family IS NULL OR told.family_basis > thing.family_basis) AS takes_family
+    FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(family_bases)s::smallint[], %(decoders)s::text[],
+                %(models)s::text[], %(zones)s::text[], %(latitudes)s::double precision[],
+                %(longitudes)s::double precision[])
+         AS told (external_id, family, family_basis, decoder, model, zone_id, latitude, longitude)
+    LEFT JOIN thing USING (external_id)
 ), filled AS (
     UPDATE thing
-    SET family = coalesce(thing.family, told.family),
+    SET family = CASE WHEN told.takes_family THEN told.family ELSE thing.family END,
+        family_basis = CASE WHEN told.takes_family THEN told.family_basis ELSE thing.family_basis END,
         decoder = coalesce(thing.decoder, told.decoder),
         model = coalesce(thing.model, told.model),
         zone_id = coalesce(thing.zone_id, told.zone_id),
@@ -28,14 +34,15 @@ WITH told AS (
         longitude = coalesce(thing.longitude, told.longitude)
     FROM told
     WHERE thing.external_id = told.external_id
-      AND ((thing.family IS NULL AND told.family IS NOT NULL)
+      AND (told.takes_family
            OR (thing.decoder IS NULL AND told.decoder IS NOT NULL)
            OR (thing.model IS NULL AND told.model IS NOT NULL)
            OR (thing.zone_id IS NULL AND told.zone_id IS NOT NULL)
            OR (thing.latitude IS NULL AND told.latitude IS NOT NULL))
 )
-INSERT INTO thing (external_id, family, decoder, model, zone_id, latitude, longitude, state)
-SELECT told.external_id, told.family, told.decoder, told.model, told.zone_id, told.latitude, told.longitude, %(state)s
+INSERT INTO thing (external_id, family, family_basis, decoder, model, zone_id, latitude, longitude, state)
+SELECT told.external_id, told.family, told.family_basis, told.decoder, told.model, told.zone_id, told.latitude,
+       told.longitude, %(state)s
 FROM told
 WHERE NOT EXISTS (SELECT FROM thing WHERE thing.external_id = told.external_id)
 ORDER BY told.external_id
@@ -72,7 +79,7 @@ WHERE thing.thing_id = told.thing_id
       (told.name, told.zone_id, told.latitude, told.longitude, told.expected_interval, told.properties);
 
 -- thing_introduce --
-SELECT external_id, thing_id, family, state, zone_id, properties
+SELECT external_id, thing_id, family, state, zone_id, properties, family_basis
 FROM thing
 WHERE external_id = ANY (%(external_ids)s::text[]);
 
@@ -101,7 +108,7 @@ ON CONFLICT (thing_id, observed_property) DO NOTHING;
 -- datastream_find --
 -- For each name what its thing is, and the datastream if there is one.
 SELECT wanted.external_id, wanted.family, wanted.observed_property, datastream.datastream_id, datastream.unit,
-       thing.thing_id, thing.family, thing.state, thing.zone_id, thing.properties
+       thing.thing_id, thing.family, thing.state, thing.zone_id, thing.properties, thing.family_basis
 FROM unnest(%(external_ids)s::text[], %(families)s::text[], %(properties)s::text[])
      AS wanted (external_id, family, observed_property)
 JOIN thing USING (external_id)
