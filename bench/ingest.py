@@ -7,13 +7,14 @@ Then the time from publish to COMMIT at half the rate that ingest reached.
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,11 +35,20 @@ THINGS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Drained:
+    """What ingest did with waiting messages: how many a second, and the seconds of each stage of their way."""
+
+    rate: float
+    stages: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
-    """Messages/s of both in one round."""
+    """Messages/s of both in one round, and the microseconds of a message by stage of its way through ingest."""
 
     bare: float
     ingest: float
+    profile: Mapping[str, float]
 
     @property
     def ratio(self) -> float:
@@ -54,8 +64,25 @@ def bare_paho(port: int, count: int) -> float:
     return int(messages) / float(seconds) if count else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A worker that runs, and the port of its metrics."""
+
+    process: subprocess.Popen[bytes]
+    health: int
+
+    def stages(self) -> dict[str, float]:
+        """Seconds by stage, as its metrics tell them."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.health}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        return {name: float(value) for name, value in _STAGE.findall(text)}
+
+
+_STAGE = re.compile(r'^pulso_ingest_stage_seconds_total\{stage="(\w+)"\} (\S+)', re.MULTILINE)
+
+
 @contextmanager
-def ingest_service(port: int, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
+def ingest_service(port: int, dsn: str) -> Iterator[Service]:
     """`pulso ingest` as it is run in production, subscribed."""
     health = free_port()
     environment = os.environ | {
@@ -68,7 +95,7 @@ def ingest_service(port: int, dsn: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-m", "ingest"], env=environment)
     try:
         wait_until(lambda: _is_ready(health), within=60, what="ingest is ready")
-        yield process
+        yield Service(process, health)
     finally:
         process.terminate()
         process.wait(30)
@@ -87,19 +114,20 @@ def _number(connection: psycopg.Connection[Any], query: LiteralString) -> float:
     return float(row[0]) if row else 0.0
 
 
-def drain(port: int, dsn: str, count: int) -> float:
-    """Messages/s that ingest commits of `count` waiting ones: first receipt to last COMMIT."""
+def drain(port: int, dsn: str, count: int) -> Drained:
+    """How ingest commits `count` waiting messages: first receipt to last COMMIT."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("TRUNCATE observation, observation_batch, observation_correction")
-        with ingest_service(port, dsn):
+        with ingest_service(port, dsn) as service:
             deadline = time.monotonic() + 120
             while _number(connection, "SELECT coalesce(sum(observations), 0) FROM observation_batch") < 3 * count:
                 if time.monotonic() > deadline:
                     raise SystemExit("ingest did not commit all messages within 120 s")
                 time.sleep(0.2)
+            stages = service.stages()
         first = _number(connection, "SELECT extract(epoch FROM min(received_at))::float8 FROM observation")
         last = _number(connection, "SELECT extract(epoch FROM max(stored_at))::float8 FROM observation_batch")
-    return count / (last - first)
+    return Drained(count / (last - first), stages)
 
 
 def committed_after(dsn: str, stop: threading.Event) -> Iterator[NDArray[np.float64]]:
@@ -174,12 +202,19 @@ def run(messages: int, rounds: int) -> tuple[list[Round], Waits, str]:
             start = datetime.now(UTC) - timedelta(days=1 + number)
             with Loader("127.0.0.1", broker.port) as loader:
                 loader.publish(traffic_messages(messages, start=start))
-            measured.append(Round(bare_paho(broker.port, messages), drain(broker.port, dsn, messages)))
+            bare, drained = bare_paho(broker.port, messages), drain(broker.port, dsn, messages)
+            profile = {name: seconds / messages * 1e6 for name, seconds in drained.stages.items()}
+            measured.append(Round(bare, drained.rate, profile))
             print(f"  round {number + 1}: bare {measured[-1].bare:,.0f}/s, ingest {measured[-1].ingest:,.0f}/s")
         half = statistics.median(each.ingest for each in measured) / 2
         bare_paho(broker.port, 0)
         waits = latency(broker.port, dsn, half, seconds=10)
     return measured, waits, database
+
+
+def _shown(last: Round) -> str:
+    stages = ", ".join(f"{name} {spent:.1f}" for name, spent in sorted(last.profile.items(), key=lambda each: -each[1]))
+    return f"profile of the last round, µs a message: {stages}; {1e6 / last.ingest:.1f} in all, as stages overlap"
 
 
 def main() -> None:
@@ -195,6 +230,7 @@ def main() -> None:
     p50, p99 = np.percentile(waits.steady, [50, 99])
     print(f"  database {database}, {os.cpu_count()} processors")
     print(f"  committed / received by bare paho: {ratio:.2f}   (bar: 0.70)   at {committed:,.0f} messages/s")
+    print(f"  {_shown(measured[-1])}")
     print(f"  publish -> committed at half of that: p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms   (bar: p99 250 ms)")
     print(f"  {THINGS:,} things nobody knew: their first messages committed in {waits.introduction:.2f} s")
 

@@ -59,7 +59,7 @@ def main() -> None:
     with ExitStack() as stack:
         broker = stack.enter_context(private_broker(limits))
         database, _ = stack.enter_context(database_server())
-        process = stack.enter_context(ingest_service(broker.port, database.url("pulso")))
+        process = stack.enter_context(ingest_service(broker.port, database.url("pulso"))).process
         loader = stack.enter_context(Loader("127.0.0.1", broker.port))
         memory, stop = Memory(psutil.Process(process.pid)), threading.Event()
         following = threading.Thread(target=memory.follow, args=(stop,))

@@ -1,5 +1,9 @@
 """What ingest counts. The books of messages balance: received = stored + duplicate + rejected + ignored + in flight."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -23,11 +27,24 @@ BATCH_SECONDS = Histogram(
     "From taking a batch to its acknowledgement",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
+STAGE_SECONDS = Counter(
+    "pulso_ingest_stage_seconds", "Time by stage; a batch is understood while the one before it is stored", ["stage"]
+)
 STORE_FAILURES = Counter("pulso_ingest_store_failures", "Transactions that failed and were tried again")
 HOUSEKEEPING_FAILURES = Counter("pulso_ingest_housekeeping_failures", "Steps beside the batches that failed")
 LAST_COMMIT = Gauge("pulso_ingest_last_commit_timestamp_seconds", "When the last batch was committed")
 
 _LATE = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Count the time that passes within to a stage of the way of a batch."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        STAGE_SECONDS.labels(name).inc(time.perf_counter() - began)
 
 
 def count_quality(columns: ObservationColumns) -> None:

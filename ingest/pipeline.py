@@ -190,7 +190,8 @@ class Pipeline:
         understood, epoch = Understood(), self._epoch
         for first in range(0, len(settling.batch), _SLICE):
             some = settling.batch[first : first + _SLICE]
-            self._translator.understand(some, understood, first=first, replayed=bool(settling.replayed))
+            with metrics.stage("understand"):
+                self._translator.understand(some, understood, first=first, replayed=bool(settling.replayed))
             await asyncio.sleep(0)
             if epoch != self._epoch:
                 break
@@ -235,9 +236,11 @@ class Pipeline:
         `is_last_resort`: what is refused even so is not the fault of the message, and is tried again like any failure.
         """
         if understood.described or understood.waiting:
-            await self._until_stored(lambda: self._register(understood), settling.stop)
-            self._translator.resolve(settling.batch, understood)
-        columns = self._assessing.assess(understood.rows.columns(), live=not settling.replayed)
+            with metrics.stage("register"):
+                await self._until_stored(lambda: self._register(understood), settling.stop)
+                self._translator.resolve(settling.batch, understood)
+        with metrics.stage("assess"):
+            columns = self._assessing.assess(understood.rows.columns(), live=not settling.replayed)
         kept = [] if settling.replayed else list(understood.rejected.values())
         timeless = b"" if settling.replayed else receipts.encode(settling.batch, columns, understood.rows.message)
         also = Also(settling, understood, timeless=timeless, books=self._books, session_id=self._session_id)
@@ -251,7 +254,8 @@ class Pipeline:
                 raise
 
         try:
-            outcomes = await self._until_stored(store, settling.stop)
+            with metrics.stage("store"):
+                outcomes = await self._until_stored(store, settling.stop)
         except StorageError:
             also.undo()
             raise
@@ -260,7 +264,8 @@ class Pipeline:
             metrics.REPLAYED.inc(len(settling.batch))
         else:
             self._books.written()
-            self._broker.acknowledge(settling.batch)
+            with metrics.stage("acknowledge"):
+                self._broker.acknowledge(settling.batch)
         metrics.LAST_COMMIT.set(time.time())
         self._ask(understood.requests)
         count_batch(settling, understood, also.settled, columns, outcomes)
@@ -274,8 +279,9 @@ class Pipeline:
                 if each.latitude is not None and each.longitude is not None
             }
             self._translator.meet(await self._things.describe(descriptions, places=places, admit=self._admit))
-        if understood.unknown:
-            placed = {key: self._placed(new) for key, new in understood.unknown.items()}
+        unknown = self._translator.still_unknown(understood.unknown)
+        if unknown:
+            placed = {key: self._placed(new) for key, new in unknown.items()}
             registered = await self._things.ensure_datastreams(placed, admit=self._admit)
             self._translator.learn(registered)
             self._assessing.meet(registered)

@@ -1,6 +1,7 @@
 """The ingest service: its parts, put together, from connecting to leaving."""
 
 import asyncio
+import gc
 from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import timedelta
@@ -100,6 +101,11 @@ async def serve(
         session_id=session_id,
         keep=timedelta(days=settings.keep_rejected),
     )
+    # What is made up to here stays: the garbage collector need not look through it again. Batches make no cycles, so it
+    # need not come every 700 objects either; together they were a tenth of the time at full rate.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     checks = {"broker": lambda: subscriber.subscribed, "database": lambda: pipeline.storing}
     async with HealthServer(health, "ingest", checks):
         try:

@@ -130,6 +130,16 @@ class Translator:
                 is_default = canonical is not None and unit == canonical[0]
                 known[key.observed_property] = Stream(datastream_id, unit, is_default)
 
+    def still_unknown(self, wanted: Mapping[DatastreamKey, NewDatastream]) -> dict[DatastreamKey, NewDatastream]:
+        """What of `wanted` has to be registered, now that the batch before this one is."""
+        return {key: new for key, new in wanted.items() if not self._is_known(key)}
+
+    def _is_known(self, key: DatastreamKey) -> bool:
+        thing = self._things.get(key.external_id)
+        if thing is None or key.observed_property not in self._streams.get(key.external_id, {}):
+            return False
+        return key.family is None or (thing.family is not None and thing.family_basis is FamilyBasis.TOLD)
+
     def resolve(self, batch: Sequence[RawMessage], understood: Understood) -> None:
         """Turn waiting messages into rows, after `meet` and `learn` were told of all that was registered."""
         waiting, understood.waiting = understood.waiting, {}

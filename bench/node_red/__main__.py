@@ -140,7 +140,7 @@ def main() -> None:
                 start = datetime.now(UTC) - timedelta(days=1 + number)
                 loader.publish(traffic_messages(options.messages, start=start))
             bare = bare_paho(broker.port, options.messages)
-            ours = drain(broker.port, dsn, options.messages)
+            ours = drain(broker.port, dsn, options.messages).rate
             theirs = flow_drains(options.node_red.resolve(), home, dsn, options.messages)
             ratios.append(ours / theirs)
             print(f"  round {number + 1}: bare paho {bare:,.0f}/s, ingest {ours:,.0f}/s, Node-RED {theirs:,.0f}/s")

@@ -1,10 +1,12 @@
 """PostgreSQL's binary COPY format for rows of fixed width, to and from numpy without a loop over rows.
 
 Layout (PostgreSQL manual, COPY, "Binary Format"): a header, then per row the number of fields and each field as
-length and big-endian bytes, then a trailer. With every column NOT NULL and of fixed width, rows are one record type.
+length and big-endian bytes, then a trailer. With every column of fixed width, rows are one record type; a NULL has the
+length -1 and no bytes, which are cut out of its row.
 """
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,15 +32,34 @@ def _record(columns: Sequence[tuple[str, str]]) -> np.dtype[np.void]:
     return np.dtype(fields)
 
 
-def encode_rows(columns: Sequence[tuple[str, str]], values: Mapping[str, Column]) -> bytes:
-    """Rows for COPY ... FROM STDIN (FORMAT BINARY). Timestamps are microseconds since 1970 UTC, or MINUS_INFINITY."""
+def encode_rows(
+    columns: Sequence[tuple[str, str]],
+    values: Mapping[str, Column],
+    nulls: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
+) -> bytes:
+    """Rows for COPY ... FROM STDIN (FORMAT BINARY). Timestamps are microseconds since 1970 UTC, or MINUS_INFINITY.
+
+    `nulls` tells for some columns the rows in which they are NULL, whatever value stands there.
+    """
     record = _record(columns)
     rows = np.zeros(len(next(iter(values.values()))), record)
     rows["fields"] = len(columns)
     for name, kind in columns:
         rows[f"length of {name}"] = record[name].itemsize
         rows[name] = _since_2000(values[name]) if kind == "timestamptz" else values[name]
-    return _HEADER + rows.tobytes() + _TRAILER
+    return _HEADER + (_without(rows, nulls) if nulls else rows.tobytes()) + _TRAILER
+
+
+def _without(rows: NDArray[np.void], nulls: Mapping[str, NDArray[np.bool_]]) -> bytes:
+    """The bytes of records, those of values that are NULL left out."""
+    fields = rows.dtype.fields
+    assert fields is not None  # noqa: S101 (records have fields)
+    sent = np.ones((len(rows), rows.dtype.itemsize), np.bool_)
+    for name, is_null in nulls.items():
+        kind, offset = fields[name][:2]
+        rows[f"length of {name}"][is_null] = -1
+        sent[is_null, offset : offset + kind.itemsize] = False
+    return rows.view(np.uint8).reshape(sent.shape)[sent].tobytes()
 
 
 def _since_2000(micros: Column) -> Column:

@@ -1,4 +1,4 @@
-"""Storing observations exactly once: COPY into a stage, insert what is new, settle what arrived again."""
+"""Storing observations exactly once: COPY what is new; where a key is known, look which, and settle what came again."""
 
 import weakref
 from collections import defaultdict
@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import AsyncConnection, AsyncCursor
+from psycopg.errors import UniqueViolation
 from psycopg.rows import TupleRow
 
-from pulso.db.binary import MINUS_INFINITY, encode_rows
+from pulso.db.binary import MINUS_INFINITY, Column, encode_rows
 from pulso.db.connection import Database
 from pulso.db.corrections import Version, settle
 from pulso.db.sql import SQL
@@ -32,7 +33,13 @@ _STAGE = (
     ("result_time", "timestamptz"),
     ("flags", "int2"),
 )
-_STAGE_SENT = (*_STAGE, ("sent_result", "float8"), ("sent_unit", "int2"))
+_SENT = (("sent_result", "float8"), ("sent_unit", "int2"))
+_STAGE_SENT = (*_STAGE, *_SENT)
+_PLAIN = tuple(column for column in _STAGE if column[0] not in ("ord", "result_time"))
+_TOLD = (*_PLAIN, ("result_time", "timestamptz"), *_SENT)
+
+_WARY = 100
+"""Batches that are looked up first after one that held a key which was known: such come in company."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class ObservationStore:
         self._database = database
         self._staged: weakref.WeakSet[AsyncConnection[TupleRow]] = weakref.WeakSet()
         self._sent_units: dict[str, int] = {}
+        self._wary = 0  # batches for which we shall look first
 
     async def store(
         self,
@@ -149,11 +157,10 @@ class ObservationStore:
         self, cursor: AsyncCursor[TupleRow], columns: ObservationColumns, outcomes: NDArray[np.int8]
     ) -> None:
         first, repeated = _first_of_each_key(columns)
-        statement = "observation_stage_copy_sent" if columns.sent else "observation_stage_copy"
-        async with cursor.copy(SQL[statement]) as copy:
-            await copy.write(_staged(columns, first, self._sent_units))
-        await cursor.execute(SQL["observation_insert"])
-        again = np.fromiter((place for (place,) in await cursor.fetchall()), np.int64)
+        if await self._copied(cursor, columns, first):
+            again = np.empty(0, np.int64)
+        else:
+            again = await self._insert(cursor, columns, first)
         outcomes[again] = outcomes[repeated] = Outcome.DUPLICATE
         differing = await _differing(cursor, columns, again, repeated)
         if differing:
@@ -163,6 +170,36 @@ class ObservationStore:
             frame = _frame(columns, changed, outcomes)
             await cursor.execute(SQL["observation_batch_insert"], {"observations": len(frame), "frame": encode(frame)})
             await cursor.execute(SQL["observation_batch_notify"])
+
+    async def _copied(
+        self, cursor: AsyncCursor[TupleRow], columns: ObservationColumns, rows: NDArray[np.int64]
+    ) -> bool:
+        """Copy `rows`, unless one of their keys is known, or is likely to be: then nothing is written."""
+        if self._wary:
+            self._wary -= 1
+            return False
+        await cursor.execute(SQL["observation_savepoint"])
+        try:
+            told = columns.sent or (columns.result_time != NO_TIME).any()
+            async with cursor.copy(SQL["observation_copy_told" if told else "observation_copy"]) as copy:
+                await copy.write(_told(columns, rows, self._sent_units) if told else _plain(columns, rows))
+        except UniqueViolation:
+            await cursor.execute(SQL["observation_roll_back"])
+            self._wary = _WARY
+            return False
+        await cursor.execute(SQL["observation_release"])
+        return True
+
+    async def _insert(
+        self, cursor: AsyncCursor[TupleRow], columns: ObservationColumns, rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Insert those of `rows` whose key is not known; returns the others."""
+        async with cursor.copy(
+            SQL["observation_stage_copy_sent" if columns.sent else "observation_stage_copy"]
+        ) as copy:
+            await copy.write(_staged(columns, rows, self._sent_units))
+        await cursor.execute(SQL["observation_insert"])
+        return np.fromiter((place for (place,) in await cursor.fetchall()), np.int64)
 
 
 def _first_of_each_key(columns: ObservationColumns) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -174,15 +211,34 @@ def _first_of_each_key(columns: ObservationColumns) -> tuple[NDArray[np.int64], 
     return order[is_first], np.sort(order[~is_first])
 
 
+def _plain(columns: ObservationColumns, rows: NDArray[np.int64]) -> bytes:
+    return encode_rows(_PLAIN, {name: getattr(columns, name)[rows] for name, _ in _PLAIN})
+
+
+def _told(columns: ObservationColumns, rows: NDArray[np.int64], sent_units: Mapping[str, int]) -> bytes:
+    values = {name: getattr(columns, name)[rows] for name, _ in (*_PLAIN, ("result_time", ""))}
+    sent = {name: column[rows] for name, column in _sent(columns, sent_units).items()}
+    unsent = sent["sent_unit"] == 0
+    nulls = {"result_time": values["result_time"] == NO_TIME, "sent_result": unsent, "sent_unit": unsent}
+    return encode_rows(_TOLD, values | sent, nulls)
+
+
 def _staged(columns: ObservationColumns, rows: NDArray[np.int64], sent_units: Mapping[str, int]) -> bytes:
     """`rows` as the stage takes them: `ord` is the row's place in the batch."""
     values = {"ord": rows} | {name: getattr(columns, name)[rows] for name, _ in _STAGE[1:]}
     if not columns.sent:
         return encode_rows(_STAGE, values)
+    return encode_rows(
+        _STAGE_SENT, values | {name: column[rows] for name, column in _sent(columns, sent_units).items()}
+    )
+
+
+def _sent(columns: ObservationColumns, sent_units: Mapping[str, int]) -> dict[str, Column]:
+    """What stood in the message: NaN and unit 0 where nothing was converted."""
     sent_result, sent_unit = np.full(len(columns), np.nan), np.zeros(len(columns), np.int16)
     for row, (value, unit) in columns.sent.items():
         sent_result[row], sent_unit[row] = value, sent_units[unit]
-    return encode_rows(_STAGE_SENT, values | {"sent_result": sent_result[rows], "sent_unit": sent_unit[rows]})
+    return {"sent_result": sent_result, "sent_unit": sent_unit}
 
 
 async def _differing(

@@ -1,5 +1,6 @@
 """Storing twice is storing once, on every kind of database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,6 +122,56 @@ async def test_correction_within_one_batch_follows_the_order_of_arrival(
 
     assert outcomes.tolist() == [Outcome.INSERTED, Outcome.CORRECTED, Outcome.DUPLICATE, Outcome.DUPLICATE]
     assert stored(database) == [(1, 0, 2.0)]
+
+
+async def test_what_is_new_beside_what_is_known_is_stored_and_so_is_what_follows(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    """The first batch is copied, the second one refused as a whole and looked up, the third one looked up first."""
+    await store.store(columns((1, 0, 1.0), (2, 0, 2.0)))
+    outcomes = await store.store(columns((3, 0, 3.0), (2, 0, 2.5), (1, 0, 1.0), (4, 0, 4.0), (4, 0, 4.0)))
+    assert outcomes.tolist() == [
+        Outcome.INSERTED, Outcome.CORRECTED, Outcome.DUPLICATE, Outcome.INSERTED, Outcome.DUPLICATE
+    ]  # fmt: skip
+    outcomes = await store.store(columns((5, 0, 5.0), (3, 0, 3.0)))
+    assert outcomes.tolist() == [Outcome.INSERTED, Outcome.DUPLICATE]
+
+    assert stored(database) == [(1, 0, 1.0), (2, 0, 2.5), (3, 0, 3.0), (4, 0, 4.0), (5, 0, 5.0)]
+    assert handed_on(database) == [
+        (1, 0, 1.0, False), (2, 0, 2.0, False),
+        (2, 0, 2.5, True), (3, 0, 3.0, False), (4, 0, 4.0, False),
+        (5, 0, 5.0, False),
+    ]  # fmt: skip
+
+
+async def test_it_copies_again_some_time_after_a_known_key(
+    store: ObservationStore, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    insert = ObservationStore._insert
+
+    async def counted(self: ObservationStore, *arguments: Any) -> Any:
+        looked.append(len(looked))
+        return await insert(self, *arguments)
+
+    monkeypatch.setattr(ObservationStore, "_insert", counted)
+    await store.store(columns((1, 0, 1.0)))
+    assert looked == [], "nothing was known, so nothing is looked up"
+    for second in (0, *range(1, 121)):
+        await store.store(columns((1, second, 1.0)))
+    assert 50 < len(looked) < 110
+    assert len(stored(database)) == 121
+
+
+async def test_only_some_rows_of_a_batch_tell_when_they_were_produced(
+    store: ObservationStore, database: TestDatabase
+) -> None:
+    some = columns((1, 0, 1.0), (1, 1, 2.0, 60), (1, 2, 3.0))
+    await store.store(replace(some, sent={0: (33.8, "°F"), 1: (35.6, "°F")}))
+    assert database.query(
+        "SELECT extract(epoch FROM result_time - '2026-11-22T18:00Z')::int, sent_result, code, result FROM observation"
+        " LEFT JOIN sent_unit ON sent_unit_id = sent_unit ORDER BY phenomenon_time"
+    ) == [(None, 33.8, "°F", 1.0), (60, 35.6, "°F", 2.0), (None, None, None, 3.0)]
 
 
 async def test_all_of_a_batch_or_none_of_it(store: ObservationStore, database: TestDatabase) -> None:

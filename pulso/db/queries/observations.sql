@@ -1,3 +1,23 @@
+-- observation_savepoint --
+SAVEPOINT copying;
+
+-- observation_release --
+RELEASE SAVEPOINT copying;
+
+-- observation_roll_back --
+ROLLBACK TO SAVEPOINT copying;
+
+-- observation_copy --
+-- Straight into the table: a key that is there already refuses all of it. Half the work of staging and inserting.
+COPY observation (datastream_id, phenomenon_time, result, quality, received_at, flags)
+FROM STDIN (FORMAT binary);
+
+-- observation_copy_told --
+-- The same for a batch in which a message told when it was produced, or a unit was converted.
+COPY observation (datastream_id, phenomenon_time, result, quality, received_at, flags, result_time, sent_result,
+                  sent_unit)
+FROM STDIN (FORMAT binary);
+
 -- observation_stage_create --
 -- One per session; truncated by each COMMIT. ord is the row's place in the batch.
 CREATE TEMPORARY TABLE IF NOT EXISTS stage_observation (
