@@ -21,15 +21,14 @@ from ingest.formats.lorawan import (
 )
 from ingest.formats.lorawan_cayenne import cayenne
 from ingest.formats.lorawan_status import device_status
+from ingest.formats.readings import epoch_moment
 from ingest.message import Context, Decoded, Incoming, Reported, metadata
 from pulso.errors import DecodeError, RejectReason
 
 _NEAR = 60_000_000  # microseconds; what a gateway and the server can be apart if both clocks are right
-_KEYS = MappingProxyType(
-    {"data": "up", "object": "up", "objectJSON": "up", "fPort": "up", "margin": "status", "location": "location"}
-)
-_OTHER_EVENTS = frozenset({"acknowledged", "devAddr", "error", "gatewayID", "integrationName"})
-"""Keys of joins, acknowledgements, errors, transmissions and integrations."""
+_OTHER_EVENTS = frozenset({"acknowledged", "devAddr", "error", "gatewayID"})
+"""Keys of joins, acknowledgements, errors and transmissions."""
+_FRAME = frozenset({"data", "object", "objectJSON"})
 _OLD_NAMES = MappingProxyType({"rx": "up"})
 
 
@@ -72,7 +71,12 @@ def decode(message: Incoming, context: Context) -> Decoded:
 
 
 def _is_ours(body: Mapping[object, object]) -> bool:
-    return isinstance(body.get("devEUI"), str) and "applicationID" in body and "deviceInfo" not in body
+    """Whether this is an event, perhaps without what somebody who passed it on had no use for."""
+    return (
+        isinstance(body.get("devEUI"), str)
+        and "deviceInfo" not in body
+        and ("applicationID" in body or ("deviceName" in body and not _FRAME.isdisjoint(body)))
+    )
 
 
 def _kind(message: Incoming, body: Mapping[object, object]) -> str | None:
@@ -84,6 +88,7 @@ def _kind(message: Incoming, body: Mapping[object, object]) -> str | None:
     if levels[0] == "application" and len(levels) >= 5:
         return _OLD_NAMES.get(levels[-1], levels[-1])
     for kind, keys in (
+        ("integration", ("integrationName",)),
         ("up", ("data", "object", "objectJSON", "fPort")),
         ("status", ("margin",)),
         ("location", ("location",)),
@@ -102,8 +107,10 @@ def _fields(body: Mapping[object, object]) -> Mapping[str, object] | None:
 
 
 def _time(body: Mapping[object, object], context: Context) -> int | None:
-    """When the gateways heard the frame, unless their clocks disagree with the one of the server (`publishedAt`)."""
+    """When the gateways heard the frame, unless their clocks disagree with the one of the server."""
     server = server_time(body.get("publishedAt") or body.get("time"), context.timezone)
+    if server is None and isinstance(body.get("timestamp"), int):  # of the server in RAKwireless gateways
+        server = epoch_moment(body["timestamp"], per_second=1)
     gateways = body.get("rxInfo")
     times = [each.get("time") for each in gateways if isinstance(each, dict)] if isinstance(gateways, list) else []
     heard = gateway_time(times, context.timezone)

@@ -13,7 +13,16 @@ from ingest.formats.lorawan_status import device_status
 from ingest.message import Context, Decoded, Incoming, Reported, metadata
 from pulso.errors import DecodeError, RejectReason
 
-_KEYS = MappingProxyType({"data": "up", "object": "up", "fPort": "up", "margin": "status", "location": "location"})
+_KEYS = MappingProxyType(
+    {
+        "integrationName": "integration",
+        "data": "up",
+        "object": "up",
+        "fPort": "up",
+        "margin": "status",
+        "location": "location",
+    }
+)
 
 
 def _looks_like(message: Incoming) -> bool:

@@ -2,7 +2,9 @@
 
 Sources: Everynet, Data API, "Uplink message"; Kerlink, Wanesy Management Center, push API of version 3 (`dataUp`);
 MultiTech, LoRa network server, MQTT messages (`up`); Orange, Live Objects, data messages of LoRa devices; Senet, MQTT
-notification, default data fields; Netmore, MQTT and HTTP uplinks.
+notification, default data fields; Netmore, MQTT and HTTP uplinks, older and newer; Servanet, which passes on the events
+of its ChirpStack, and the events of diwise (github.com/diwise/iot-agent, facades); Milesight, gateways with a network
+server and a payload codec; Sigfox, callbacks of its backend.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from ingest.decoders import decoder
-from ingest.formats.lorawan import event, server_time, uplink
+from ingest.formats.lorawan import event, named_values, server_time, texts, uplink
 from ingest.formats.readings import epoch_moment
 from ingest.measured import as_number
 from ingest.message import Context, Decoded, Incoming, Reported
@@ -18,13 +20,31 @@ from pulso.errors import DecodeError, RejectReason
 
 _MILLISECONDS_FROM = 100_000_000_000
 """A count since 1970 from here on is one of milliseconds: as seconds it would be beyond the year 5000."""
+_OF_GATEWAY = frozenset(
+    {
+        "applicationID",
+        "applicationName",
+        "cellularIP",
+        "data",
+        "devEUI",
+        "deviceName",
+        "fCnt",
+        "fPort",
+        "gatewayTime",
+        "rxInfo",
+        "time",
+        "txInfo",
+    }
+)
+"""What a Milesight gateway writes beside the values that its codec decoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
     """Where an uplink of a server holds what. `marks` have to be there; `kind` is where it names an event, `up` which.
 
-    `decoded` gives the named values of a codec of the server, if there are any.
+    `decoded` gives the named values of a codec of the server, if there are any; `model` is where it tells the kind of
+    device.
     """
 
     device: str
@@ -34,6 +54,7 @@ class _Server:
     kind: str | None = None
     up: frozenset[str] = frozenset()
     decoded: Callable[[Mapping[str, object]], Mapping[str, object] | None] | None = None
+    model: str | None = None
 
 
 def _live_objects_fields(body: Mapping[str, object]) -> Mapping[str, object] | None:
@@ -42,6 +63,14 @@ def _live_objects_fields(body: Mapping[str, object]) -> Mapping[str, object] | N
     if not isinstance(value, dict) or "payload" in value:
         return None
     return {name: each for name, each in value.items() if name not in ("port", "fcnt", "signalLevel")} or None
+
+
+def _beside_the_envelope(body: Mapping[str, object]) -> Mapping[str, object] | None:
+    return {name: each for name, each in body.items() if name not in _OF_GATEWAY} or None
+
+
+def _object(body: Mapping[str, object]) -> Mapping[str, object] | None:
+    return named_values(body.get("object"), "object")
 
 
 _SERVERS = (
@@ -66,8 +95,25 @@ _SERVERS = (
     _Server("deveui", ("modu", "datr", "data"), ("time",), "data"),  # MultiTech
     _Server("devEui", ("pdu", "txtime"), ("txtime",), "pdu"),  # Senet
     _Server(  # Netmore
-        "devEui", ("gatewayIdentifier", "fPort"), ("timestamp",), "payload", "messageType", frozenset({"payload"})
+        "devEui",
+        ("gatewayIdentifier", "fPort"),
+        ("timestamp",),
+        "payload",
+        "messageType",
+        frozenset({"payload"}),
+        model="sensorType",
     ),
+    _Server("devEui", ("sensorType", "fPort", "payload"), ("timestamp",), "payload", model="sensorType"),  # its newer
+    _Server(  # Servanet
+        "devEui", ("sensorType", "fPort", "data"), ("timestamp",), "data", decoded=_object, model="sensorType"
+    ),
+    _Server(
+        "devEUI", ("sensorType", "payload", "source"), ("timestamp",), "payload.data", model="sensorType"
+    ),  # diwise
+    _Server(  # Milesight
+        "devEUI", ("gatewayTime", "deviceName"), ("time", "gatewayTime"), "data", decoded=_beside_the_envelope
+    ),
+    _Server("device", ("seqNumber", "data", "time"), ("time",), "data"),  # Sigfox
 )
 
 
@@ -90,6 +136,7 @@ def decode(message: Incoming, context: Context) -> Decoded:
         external_id,
         fields=None if server.decoded is None else server.decoded(body),
         phenomenon_time=_time(body, server, context.timezone),
+        model=() if server.model is None else texts(_at(body, server.model)),
     )
     return uplink(thing, _at(body, server.frame))
 

@@ -4,7 +4,7 @@ What a record measures is told by its name, by a LwM2M path in it, or by a unit 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from ingest.formats.positions import position
 from ingest.formats.readings import as_suffix
 from ingest.formats.senml_records import Record, is_pack, resolve
 from ingest.measured import measured
-from ingest.message import Context, Decoded, DecodedObservation, Incoming, Reported, ignored
+from ingest.message import Context, Decoded, DecodedObservation, Incoming, Reported, ignored, metadata, undecoded
 from ingest.vocabulary import meaning
 from pulso.errors import DecodeError, RejectReason
 
@@ -35,14 +35,20 @@ _TELLING_UNITS = MappingProxyType(
 )
 """Units that tell the property of a record whose name does not. Others are those of several: Pa, m, %, ppm, Wh."""
 
-_FACTORS = MappingProxyType({"/1000": (0.1, "%"), "/100": (1.0, "%"), "Bspl": (10.0, "dB")})
+_FACTORS = MappingProxyType({"/1000": (0.1, "%"), "/100": (1.0, "%"), "Bspl": (10.0, "dB"), "kg/m3": (1e9, "ug/m3")})
 """Units of SenML as a number of those that other messages use."""
 
 _JOULE_PER_SECOND = "W"
 _SEPARATORS = ":/"
 _ENDS = ":/._-"
-_DEVICE_URN = re.compile(r"(urn:dev:[a-z]+:[^:/_]+|urn:[A-Za-z0-9-]+:[^:/]+)(?:[:/_](.*))?", re.DOTALL)
+_DEVICE_URN = re.compile(
+    r"(urn:dev:[a-z0-9]+:[^:/_]+|urn:(?:gsma:)?(?:uuid|imei|esn|meid):[^:/]+)(?:[:/_](.*))?", re.DOTALL | re.IGNORECASE
+)
+"""A device and what follows it. Of the URN of other name spaces nobody knows where the device ends."""
 _CHANNEL = re.compile(r"\d{1,4}")
+_COORDINATES = frozenset({"latitude", "longitude", "lat", "lon", "lng", "long"})
+_OF_PLACES = frozenset({"altitude", "alt", "radius", "accuracy"})
+"""Labels of what stands beside latitude and longitude."""
 _LONGEST_NAME = 500
 
 
@@ -69,10 +75,12 @@ def decode(message: Incoming, _context: Context) -> Decoded:
     things: dict[str, Reported] = {}
     places: dict[str, dict[str, float]] = {}
     names: list[str] = []
-    only_labels = True
+    frames: list[str] = []
+    only_labels, only_places = True, True
     for record in resolve(message.body, message.received_at, numbered=message.parsed.format != "json"):
         meant = _meant(record, message.topic)
         only_labels = only_labels and record.is_label
+        only_places = only_places and _is_of_a_place(record)
         if record.unit in ("lat", "lon") and record.value is not None:
             places.setdefault(meant.thing, {})[record.unit] = record.value
         observations = list(_observations(record, meant))
@@ -81,9 +89,15 @@ def decode(message: Incoming, _context: Context) -> Decoded:
             thing.observations += observations
         else:
             names.append(record.name or record.unit or "?")
+            frames += [meant.thing] if _is_frame(record) else []
     for name, place in places.items():
         if name in things:
-            things[name].position = position(place.get("lat"), place.get("lon"))
+            things[name].position = _position(place)
+    if not things and frames:
+        return undecoded("a frame that only a codec of the device can read", frames[0])
+    located = [Reported(name, position=found) for name, place in places.items() if (found := _position(place))]
+    if located and only_places:
+        return metadata("positions alone", *located)
     if not things and names and only_labels:
         return ignored("labels, states or data: no number")
     if not things and not names:
@@ -92,6 +106,19 @@ def decode(message: Incoming, _context: Context) -> Decoded:
         told = ", ".join(name[:80] for name in names[:12])
         raise DecodeError(RejectReason.UNMAPPED, f"no record has a name or unit that tells what it measures: {told}")
     return Decoded(tuple(things.values()))
+
+
+def _is_of_a_place(record: Record) -> bool:
+    return record.unit in ("lat", "lon") or re.split(r"[:/]", record.name)[-1] in _OF_PLACES
+
+
+def _position(place: Mapping[str, float]) -> tuple[float, float] | None:
+    return position(place.get("lat"), place.get("lon"))
+
+
+def _is_frame(record: Record) -> bool:
+    """Whether a record holds the bytes of a LoRaWAN device, as KPN Things passes them on with their port."""
+    return record.is_label and record.flag is None and re.split(r"[:/]", record.name)[-1] == "payload"
 
 
 def _observations(record: Record, meant: _Meant) -> Iterator[DecodedObservation]:
@@ -133,6 +160,8 @@ def _meant(record: Record, topic: str) -> _Meant:
             return _Meant(path.device or topic, _TELLING_UNITS.get(record.unit or ""))
         return _Meant(path.device or topic, *(path.observed or (None,)))
     for thing, label in _divisions(record, name):
+        if record.unit in ("lat", "lon") and label in _COORDINATES:
+            return _Meant(thing or topic, None)
         observed_property, unit = _labelled(label, _common(record.unit))
         if observed_property is not None:
             return _Meant(thing or topic, observed_property, unit)

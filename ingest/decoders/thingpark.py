@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from ingest.decoders import decoder
 from ingest.formats.lorawan import event, named_values, server_time, tagged_position, texts, uplink
-from ingest.message import Context, Decoded, Incoming, Reported
+from ingest.formats.positions import position
+from ingest.message import Context, Decoded, Incoming, Reported, metadata
 from pulso.errors import DecodeError, RejectReason
 
 _UPLINK = "DevEUI_uplink"
+_LOCATION = "DevEUI_location"
 _RADIO = frozenset(
     {
         "payload",
@@ -48,6 +50,9 @@ def decode(message: Incoming, context: Context) -> Decoded:
     if not isinstance(document, dict) or not isinstance(document.get("DevEUI"), str):
         raise DecodeError(RejectReason.WRONG_SHAPE, f"{kind[:80]} without a DevEUI")
     external_id = document["DevEUI"]
+    located = position(document.get("DevLAT"), document.get("DevLON"))
+    if kind == _LOCATION and located is not None:
+        return metadata("the network located the device", Reported(external_id, position=located))
     if kind != _UPLINK:
         return event(kind, external_id)
     if "rawJoinRequest" in document:
@@ -78,7 +83,7 @@ def _fields(document: Mapping[str, object]) -> Mapping[str, object] | None:
 
 def _model(document: Mapping[str, object]) -> tuple[str, ...]:
     driver = document.get("DriverCfg")
-    kind = driver.get("mod") if isinstance(driver, dict) else None
+    kind = (driver.get("mod") or driver.get("app")) if isinstance(driver, dict) else None
     if not isinstance(kind, dict):
         return ()
     brand, model = kind.get("pId"), kind.get("mId")

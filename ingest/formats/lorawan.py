@@ -20,18 +20,30 @@ from pulso.errors import DecodeError, RejectReason
 _FIRST_YEARS = 946_684_800_000_000  # microseconds to 2000-01-01; earlier there was no LoRaWAN, but unset clocks
 
 
+_RAW = frozenset({"bytes", "raw", "rawdata", "rawpayload", "hex", "payload", "payloadhex", "port", "fport", "errors"})
+"""Names, in small letters without separators, of what a codec passes on that decodes nothing."""
+
+
 def uplink(thing: Reported, frame: object, *, failed: str = "") -> Decoded:
     """An uplink of a device: its named values if there are any, else its bytes undecoded, else nothing.
 
     `frame` is the frame as text (base64 or hexadecimal); `failed` says why the server could not decode it.
     """
-    if thing.observations or thing.fields:
+    if thing.observations or (thing.fields and not _is_raw(thing.fields)):
         return Decoded((thing,))
     thing.fields = None
     if not isinstance(frame, str) or not frame:
         return Decoded((thing,), MessageOutcome.IGNORE, "an uplink without data")
     reason = f"the network server did not decode it: {failed[:200]}" if failed else "the network server has no codec"
     return Decoded((thing,), MessageOutcome.UNDECODED, reason)
+
+
+def _is_raw(fields: Mapping[str, object]) -> bool:
+    """Whether a codec only passed the bytes on, as the template of The Things Stack does, or says that it cannot."""
+    return all(
+        re.sub(r"[^a-z]", "", str(name).lower()) in _RAW and not isinstance(value, dict)
+        for name, value in fields.items()
+    )
 
 
 def event(kind: str, external_id: str | None) -> Decoded:

@@ -37,6 +37,11 @@ SENT: list[tuple[str, dict[str, Any], dict[str, float]]] = [
     ),
     ("milesight_distance", {"battery": 88, "distance": 65535, "position": "tilt"}, {"battery": 88}),
     (
+        "milesight_currents",
+        {"current_chn1": 25.5, "current_chn1_max": 30, "current_chn1_min": 20, "current_chn2": 3},
+        {"current_ch1": 25.5, "current_ch2": 3},
+    ),
+    (
         "milesight_climate",
         {"battery": 70, "temperature": 21.0, "humidity": 40.5, "co2": 610, "light_level": 1, "pm2_5": 7, "tvoc": 1},
         {"battery": 70, "temperature": 21.0, "humidity": 40.5, "co2": 610, "pm2_5": 7},

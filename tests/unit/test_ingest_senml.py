@@ -35,6 +35,12 @@ def told(pack: object) -> dict[str, dict[str, float]]:
     }
 
 
+def test_a_position_beside_what_nobody_understands_does_not_hide_it() -> None:
+    place = [{"bn": "bin-7:", "n": "latitude", "u": "lat", "v": 19.3}, {"n": "longitude", "u": "lon", "v": -99.1}]
+    assert decode(place).outcome is MessageOutcome.METADATA
+    assert refused([*place, {"n": "brightness", "u": "/", "v": 0.5}]) is RejectReason.UNMAPPED
+
+
 def refused(pack: object) -> RejectReason:
     with pytest.raises(DecodeError) as caught:
         decode(pack)
@@ -52,6 +58,9 @@ def refused(pack: object) -> RejectReason:
         ("urn:dev:org:32473-", "foo:temperature", "urn:dev:org:32473-foo", "temperature"),
         ("urn:dev:ow:10e2073a0a0b0c0d/", "t1", "urn:dev:ow:10e2073a0a0b0c0d", "temperature_t1"),
         ("urn:imei:490154203237518:", "temperature", "urn:imei:490154203237518", "temperature"),
+        ("urn:dev:DEVEUI:BE7A0000000000C2:", "temperature", "urn:dev:DEVEUI:BE7A0000000000C2", "temperature"),
+        ("urn:ngsi-ld:Device:roma-7:", "temperature", "urn:ngsi-ld:Device:roma-7", "temperature"),
+        ("urn:ngsi-ld:Device:roma-", "7/temperature", "urn:ngsi-ld:Device:roma-7", "temperature"),
         ("2001:db8::2/", "temperature", "2001:db8::2", "temperature"),
         ("parque-7:", "temperature", "parque-7", "temperature"),
         ("parque-7", "temperature", "parque-7", "temperature"),
