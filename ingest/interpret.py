@@ -131,6 +131,8 @@ class Interpreter:
             detail = f"{len(message.payload)} bytes; {LARGEST_MESSAGE} at most are decoded"
             raise NotUnderstood(DecodeError(RejectReason.TOO_LARGE, detail))
         incoming = Incoming(message)
+        if incoming.refused is not None:
+            raise NotUnderstood(incoming.refused)
         route = self._routes.get(message.topic) or self._route(incoming)
         for reader in _readers(route, incoming):
             try:
@@ -223,7 +225,7 @@ class Interpreter:
             read = read_fields(thing.fields, at=thing.phenomenon_time)
             thing.unread = unread_fields(thing.fields)
         thing.observations += [each for each in read if each.observed_property not in told]
-        if not thing.observations and profile is None:
+        if not thing.observations and profile is None and not thing.only_states:
             names = ", ".join(sorted(map(str, thing.fields))[:12]) or "none"
             raise NotUnderstood(
                 DecodeError(RejectReason.UNMAPPED, f"no device profile says what its fields mean: {names}"),
@@ -254,7 +256,8 @@ def _readers(route: _Route, message: Incoming) -> Iterator[Reader]:
 
 def _concluded(decoder: str, decoded: Decoded, things: Sequence[Reported]) -> Interpretation:
     outcome = decoded.outcome or _outcome_of(things)
-    return Interpretation(decoder, outcome, things, decoded.reason, decoded.learned, decoded.requests)
+    reason = "" if outcome is MessageOutcome.INGEST else decoded.reason
+    return Interpretation(decoder, outcome, things, reason, decoded.learned, decoded.requests)
 
 
 def _outcome_of(things: Sequence[Reported]) -> MessageOutcome:

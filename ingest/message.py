@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
 from ingest.bodies.body import Body
+from ingest.bodies.gzip_body import is_gzip, unpacked
 from pulso.errors import DecodeError
 from pulso.model import Family, ThingDescription
 
@@ -79,6 +80,7 @@ class Reported:
     device itself, never of a gateway, and `zone` where a mapping or the city pack says it is; both count when the thing
     is first met. `admits` says that a mapping of the integrator vouches for properties outside our vocabulary.
     `unread` names the numbers among the fields that nothing gave a meaning; None where nobody has looked.
+    `only_states` says that the fields are states, as truth values are: it is no fault that nobody gives them a meaning.
     """
 
     external_id: str
@@ -92,6 +94,7 @@ class Reported:
     zone: str | None = None
     admits: bool = False
     unread: Sequence[str] | None = None
+    only_states: bool = False
 
 
 class Request(NamedTuple):
@@ -136,9 +139,13 @@ def _known(external_id: str | None) -> Sequence[Reported]:
 
 
 class Incoming:
-    """A message as decoders see it: the packet, its topic in levels, and its body parsed once, when first asked for."""
+    """A message as decoders see it: the packet, its topic in levels, and its body parsed once, when first asked for.
 
-    __slots__ = ("_body", "content_type", "levels", "payload", "received_at", "retained", "topic")
+    `payload` is what the device had to say: unpacked where it was sent as gzip. `refused` is why it cannot be, which
+    whoever asks for the body is told.
+    """
+
+    __slots__ = ("_body", "content_type", "levels", "payload", "received_at", "refused", "retained", "topic")
 
     def __init__(self, message: RawMessage) -> None:
         self.topic = message.topic
@@ -147,13 +154,20 @@ class Incoming:
         self.content_type = message.content_type
         self.retained = message.retained
         self.levels = message.topic.split("/")
-        self._body: Body | DecodeError | None = None
+        self.refused: DecodeError | None = None
+        if is_gzip(message.payload):
+            try:
+                self.payload = unpacked(message.payload)
+            except DecodeError as error:
+                self.refused = error
+        self._body: Body | DecodeError | None = self.refused
 
     @property
     def body(self) -> object:
         """The payload as JSON-like values (dict with text keys, list, str, int, float, bool, None).
 
-        JSON, CBOR or MessagePack, by content type or else by its look. Raises DecodeError (malformed, empty).
+        JSON, CBOR, MessagePack or XML, by content type or else by its look. Raises DecodeError (malformed, empty,
+        too_large).
         """
         return self.parsed.value
 

@@ -1,4 +1,4 @@
-"""Payload bytes to values: JSON, CBOR or MessagePack, by content type or by their look, within bounds."""
+"""Payload bytes to values: JSON, CBOR, MessagePack or XML, by content type or by their look, within bounds."""
 
 import base64
 import json
@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from cbor2 import undefined
 
 from ingest.bodies.cbor_body import read_cbor
 from ingest.bodies.msgpack_body import read_msgpack
+from ingest.bodies.xml_body import read_xml
 from pulso.errors import DecodeError, RejectReason
 
-Format = Literal["json", "cbor", "msgpack"]
+Format = Literal["json", "cbor", "msgpack", "xml"]
 
 DEEPEST = 64
 """Levels of nesting. Real messages have five or six; every level more would cost a decoder that walks them."""
@@ -26,6 +27,7 @@ MOST_ITEMS = 100_000
 """Values in one message, so that what is done for each of them stays within a second."""
 
 _BOM = b"\xef\xbb\xbf"
+_LOOKS_LIKE_XML = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,64}<[?!A-Za-z_]")
 _SAYS_CBOR = b"\xd9\xd9\xf7"  # tag 55799
 _CONTENT_TYPES: MappingProxyType[str, Format] = MappingProxyType(
     {
@@ -35,9 +37,11 @@ _CONTENT_TYPES: MappingProxyType[str, Format] = MappingProxyType(
         "application/msgpack": "msgpack",
         "application/x-msgpack": "msgpack",
         "application/vnd.msgpack": "msgpack",
+        "application/xml": "xml",
+        "text/xml": "xml",
     }
 )
-_SUFFIXES: MappingProxyType[str, Format] = MappingProxyType({"json": "json", "cbor": "cbor", "msgpack": "msgpack"})
+_SUFFIXES: MappingProxyType[str, Format] = MappingProxyType({kind: kind for kind in get_args(Format)})
 _json = msgspec.json.Decoder()
 _NO_NUMBER = re.compile(rb"[:,\[]\s{0,8}(?:NaN|-?Infinity)")
 
@@ -49,7 +53,7 @@ class Body:
     `value` is made of dict with text keys, list, str, int, float, bool and None, whatever the format was. Integers may
     have up to 128 bits. Integers as keys become text (those of SenML in CBOR "-2", "0", ...), byte strings base64url
     text without padding, NaN and infinities None (all as RFC 8949 section 6.1 has it), times RFC 3339 text in UTC or,
-    where CBOR sends them as a number, that number. Of two equal keys the last counts.
+    where CBOR sends them as a number, that number. Of two equal keys the last counts. What XML comes to, read_xml says.
     """
 
     value: object
@@ -59,9 +63,9 @@ class Body:
     def parse(payload: bytes, content_type: str | None) -> "Body":
         """Parse a payload. Raises DecodeError (empty; malformed, also if it is deeper or larger than our bounds).
 
-        A content type of ours, or one with the suffix +json, +cbor or +msgpack, is taken at its word. With any other,
-        or none, JSON is tried first; bytes that are no text then count as CBOR or MessagePack if all of them are one
-        map or array.
+        A content type of ours, or one with the suffix +json, +cbor, +msgpack or +xml, is taken at its word. With any
+        other, or none, JSON is tried first; what begins with `<` then is XML, and bytes that are no text count as CBOR
+        or MessagePack if all of them are one map or array.
         """
         if not payload:
             raise DecodeError(RejectReason.EMPTY, "the payload is empty")
@@ -71,6 +75,8 @@ class Body:
         try:
             return Body(_read_json(payload), "json")
         except DecodeError as not_json:
+            if _LOOKS_LIKE_XML.match(payload):
+                return Body(_read_xml(payload), "xml")
             body = _binary(payload)
             if body is None:
                 raise not_json from None
@@ -122,8 +128,12 @@ def _read_msgpack(payload: bytes) -> object:
     return _Walk(_plain).value(read_msgpack(payload, DEEPEST, MOST_ITEMS), 0)
 
 
+def _read_xml(payload: bytes) -> object:
+    return read_xml(payload.strip(b" \t\r\n\x00"), DEEPEST, MOST_ITEMS)
+
+
 _READERS: MappingProxyType[Format, Callable[[bytes], object]] = MappingProxyType(
-    {"json": _read_json, "cbor": _read_cbor, "msgpack": _read_msgpack}
+    {"json": _read_json, "cbor": _read_cbor, "msgpack": _read_msgpack, "xml": _read_xml}
 )
 
 

@@ -1,7 +1,8 @@
 """P1 telegrams of smart meters, as bridges publish them whole: OBIS codes, one a line.
 
 Format: Dutch Smart Meter Requirements 2.2 to 5.0, P1 Companion Standard (Netbeheer Nederland); e-MUCS P1 (Belgium),
-Smarty P1 (Luxembourg) and the Swedish H1/P1 interface, which differ in which lines they have.
+Smarty P1 (Luxembourg) and the Swedish H1/P1 interface, which differ in which lines they have. Meters with an optical
+head (IEC 62056-21) send the same with `*255` behind the codes, or with codes of the values alone (`1.8.0`).
 """
 
 import re
@@ -17,9 +18,12 @@ from ingest.message import Context, Decoded, DecodedObservation, Incoming, Repor
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import Family
 
-_LOOK = re.compile(rb"[\r\n]\d-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3}(?:\.\d{1,3})?\(")
-_VALUE = re.compile(r"\d-\d{1,3}:(\d{1,3}\.\d{1,3}\.\d{1,3})(?:\.255)?\(([^()*]{0,64})(?:\*([^()*]{1,16}))?\)")
-_END = re.compile(rb"![ \t]*([0-9A-Fa-f]{4})?[ \t\r\n\x00]*\Z")
+_LOOK = re.compile(rb"[\r\n](?:\d-\d{1,3}:)?\d{1,3}\.\d{1,3}\.\d{1,3}(?:[.*]\d{1,3})?\(")
+_VALUE = re.compile(
+    r"(?:(\d-\d{1,3}):)?([0-9A-Z]{1,3}\.\d{1,3})(\.\d{1,3})?(?:[.*]255)?\(([^()*]{0,64})(?:\*([^()*]{1,16}))?\)"
+)
+_AROUND = " \t\x02"  # a line; the second begins with a start of text where an optical head is read
+_END = re.compile(rb"![ \t]*([0-9A-Fa-f]{4})?[ \t\r\n\x00]*(?:\x03.?)?\Z", re.DOTALL)  # ETX, and a check of its own
 _TIME = re.compile(r"(\d{12})([WS]?)")
 _WINTER, _SUMMER = offset(1), offset(2)
 _LONGEST_TELEGRAM = 32_768  # bytes; meters send 1 to 4 thousand
@@ -48,7 +52,10 @@ BALANCES: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Properties that a meter tells as two values, drawn and fed in; one of them is always 0."""
 
-_IDENTIFIERS = ("0-0:96.1.1", "0-0:96.1.0", "0-0:42.0.0", "1-0:96.1.0", "0-0:96.1.255")
+_SUMS = MappingProxyType({"power": "16.7.0", **{f"power_l{phase}": f"{20 * phase + 16}.7.0" for phase in (1, 2, 3)}})
+"""The same as one value with a sign, as some meters tell it instead."""
+
+_IDENTIFIERS = ("0-0:96.1.1", "0-0:96.1.0", "0-0:42.0.0", "1-0:96.1.0", "0-0:96.1.255", "C.1.0", "0.0.0")
 
 
 def looks_like(message: Incoming) -> bool:
@@ -115,15 +122,15 @@ def _values(text: str) -> dict[str, tuple[str, str | None]]:
     """Value and unit by identifier: `C.D.E` for electricity, the whole code otherwise; the first of each counts."""
     values: dict[str, tuple[str, str | None]] = {}
     for raw in text.splitlines():
-        line = raw.strip()
+        line = raw.strip(_AROUND)
         found = _VALUE.fullmatch(line)
         if found is None:
             continue
-        medium = line.partition(":")[0]
-        value = (found[2].strip(), found[3])
-        values.setdefault(f"{medium}:{found[1]}", value)
+        medium, code = found[1] or _ELECTRICITY[0], found[2] + (found[3] or ".0")
+        value = (found[4].strip(), found[5])
+        values.setdefault(f"{medium}:{code}", value)
         if medium in _ELECTRICITY:
-            values.setdefault(found[1], value)
+            values.setdefault(code, value)
     return values
 
 
@@ -155,6 +162,8 @@ def _balances(
     for name, (drawn_code, fed_code) in BALANCES.items():
         drawn, fed = (_quantity(name, values, code, refused) for code in (drawn_code, fed_code))
         if drawn is None and fed is None:
+            total = _quantity(name, values, _SUMS.get(name, ""), refused)
+            balances += [] if total is None else [total]
             continue
         fed = None if fed is None or fed.result == 0 else fed
         if fed is None:

@@ -85,6 +85,7 @@ _LONGEST_TEMPLATE = 500
 _LONGEST_TOPIC = 1000
 _MOST_SENSORS = 300  # of a device, and of a state topic
 _UNMEASURED = "-"  # instead of a sensor: what is published there is announced, and no quantity
+_OF_ENTITIES = frozenset({"state", "attributes", "availability", "status", "set", "command"})
 _NO_ENTRIES: Mapping[str, object] = MappingProxyType({})
 
 
@@ -117,6 +118,8 @@ def decode(message: Incoming, context: Context) -> Decoded:
     if levels[-1] == "state" and len(levels) > 3 and message.payload.lstrip()[:1] == b"{":
         fields = as_table(message.body, "the state")
         return Decoded((Reported("/".join(levels[2:-1]), fields=fields),))
+    if levels[-1] not in _OF_ENTITIES and message.payload.lstrip()[:1] == b"{":
+        raise NotMine  # devices of other formats may publish below the prefix
     return ignored("nothing of a sensor that was announced")
 
 

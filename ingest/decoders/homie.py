@@ -40,13 +40,11 @@ Description = tuple[str | None, str | None]
 
 @decoder(
     "homie",
-    topics=("homie/#",),
-    retained=(
-        "homie/5/+/$description",
-        "homie/+/$nodes",
-        "homie/+/+/$properties",
-        "homie/+/+/+/$unit",
-        "homie/+/+/+/$datatype",
+    topics=("homie/#", "+/homie/#"),
+    retained=tuple(
+        f"{above}homie/{told}"
+        for above in ("", "+/")
+        for told in ("5/+/$description", "+/$nodes", "+/+/$properties", "+/+/+/$unit", "+/+/+/$datatype")
     ),
 )
 def decode(message: Incoming, context: Context) -> Decoded:

@@ -18,7 +18,7 @@ from pulso.errors import DecodeError, RejectReason
 
 _KEY = "sensordatavalues"
 _NUMBERED = re.compile(r"^(esp8266|esp32|raspi)-")
-_NUMBER_IN_TOPIC = re.compile(r"(?:(?:esp8266|esp32|raspi)-)?\d{4,20}")
+_NUMBER_IN_TOPIC = re.compile(r"(?:esp8266|esp32|raspi)-[0-9A-Fa-f]{4,20}|\d{4,20}")
 _MOST_RECORDS = 1000
 _MOST_VALUES = 200
 
@@ -121,7 +121,7 @@ def _id(record: Mapping[str, object], levels: list[str]) -> str:
     """
     sensor = record.get("sensor")
     for value in (
-        *(record.get(key) for key in ("esp8266id", "esp32id", "raspiid", "node")),
+        *(record.get(key) for key in ("esp8266id", "esp32id", "raspiid", "node", "X-Sensor")),
         *((sensor.get("id"),) if isinstance(sensor, dict) else ()),
     ):
         if isinstance(value, int) and not isinstance(value, bool):

@@ -4,6 +4,7 @@ Units are those of https://shelly-api-docs.shelly.cloud/gen1/#mqtt-support. Rela
 energy meters in watt-hours. See docs/reference/formats/shelly-gen1.md.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
@@ -37,7 +38,14 @@ _EXTERNAL: Mapping[str, tuple[str, str]] = MappingProxyType(
 _DEVICE: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"temperature": ("device_temperature", "°C"), "voltage": ("voltage", "V")}
 )
-_THREE_PHASES = "shellyem3"
+_OF_ONE: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {  # what has no number: a sensor, the one meter of both relays of a Shelly 2, the neutral of a 3EM
+        "sensor": _SENSOR,
+        "relay": _OUTPUT,
+        "emeter_n": {"current": ("current_n", "A")},
+    }
+)
+_THREE_PHASES = re.compile(r"em3|3em", re.IGNORECASE)
 _OF_LATER_GENERATIONS = frozenset({"status", "events"})
 _DEGREES = ("C", "F")
 _MOST_CHANNELS = 16
@@ -57,8 +65,8 @@ def decode(message: Incoming, context: Context) -> Decoded:
         return _announcement(message)
     if what == ["info"]:
         return _info(message, device)
-    if what == ["status"]:  # of battery devices with a state of many values, as motion sensors and valves
-        return _status(message, device)
+    if what[-1] == "status" and _is_status(what[:-1]):
+        return _status(message, device, what[:-1])
     quantity = _quantity(device, what)
     if quantity is None and what[0] in _OF_LATER_GENERATIONS and len(what) > 1:
         raise NotMine  # their topic prefix may be set to anything
@@ -86,8 +94,8 @@ def _quantity(device: str, what: list[str]) -> tuple[str, str] | None:
     match what:
         case [name]:
             return _DEVICE.get(name)
-        case ["sensor", name]:
-            return _SENSOR.get(name)
+        case [table, name] if table in _OF_ONE:
+            return _OF_ONE[table].get(name)
         case ["emeter", channel, name] if channel.isdecimal():
             return _with_suffix(_METER.get(name), _phase(device, channel))
         case [output, channel, name] if output in _OUTPUTS and channel.isdecimal():
@@ -104,7 +112,7 @@ def _with_suffix(quantity: tuple[str, str] | None, suffix: str) -> tuple[str, st
 
 def _phase(device: str, channel: str) -> str:
     """The 3EM has a meter on each phase; others have independent channels."""
-    is_phase = device.lower().startswith(_THREE_PHASES) and channel in ("0", "1", "2")
+    is_phase = _THREE_PHASES.search(device) is not None and channel in ("0", "1", "2")
     return f"_l{int(channel) + 1}" if is_phase else _channel(channel)
 
 
@@ -132,14 +140,25 @@ def _info(message: Incoming, device: str) -> Decoded:
     return Decoded((Reported(device, observations=readings.observations),), learned=learned)
 
 
-def _status(message: Incoming, device: str) -> Decoded:
-    """The status of a sensor. Its `timestamp` is that of the last movement, not of the message."""
+def _status(message: Incoming, device: str, of: list[str]) -> Decoded:
+    """The status of a sensor, as that of a valve, or of an output such as a light, some of which tell their power.
+
+    The `timestamp` of a sensor is that of the last movement, not of the message.
+    """
     readings = Readings()
-    if message.payload:
-        _read_status(readings, device, as_table(message.body, "the status"))
+    status = as_table(message.body, "the status") if message.payload else {}
+    if of:
+        _add(readings, "power" + _channel(of[1]), status.get("power"), "W")
+    else:
+        _read_status(readings, device, status)
     if not readings.observations:
         return ignored("a status without a measured quantity", device)
     return Decoded((Reported(device, observations=readings.observations),))
+
+
+def _is_status(of: list[str]) -> bool:
+    """Whether the device itself, or an output of it by its number, has a status as one JSON object."""
+    return not of or (len(of) == 2 and of[0] in _OUTPUTS and of[1].isdecimal())
 
 
 def _read_status(readings: Readings, device: str, status: Mapping[str, object]) -> None:
@@ -151,7 +170,8 @@ def _read_status(readings: Readings, device: str, status: Mapping[str, object]) 
         for key, (observed_property, unit) in _METER.items():
             value = meter.get("reactive" if key == "reactive_power" else key)
             _add(readings, observed_property + _phase(device, index), value, unit)
-    sensor = _valid(status.get("tmp"))
+    valve = next((valve for _, valve in _listed(status.get("thermostats"))), {})
+    sensor = _valid(status.get("tmp") or valve.get("tmp"))
     if sensor.get("units") in _DEGREES:
         _add(readings, "temperature", sensor.get("value"), f"°{sensor['units']}")
     else:

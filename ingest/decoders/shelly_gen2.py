@@ -69,6 +69,8 @@ _COMPONENTS: Mapping[str, Quantities] = MappingProxyType(
         "humidity": MappingProxyType({"rh": ("humidity", "%")}),
         "voltmeter": MappingProxyType({"voltage": ("voltage", "V")}),
         "devicepower": MappingProxyType({"battery.percent": ("battery", "%"), "battery.V": ("battery_voltage", "V")}),
+        "thermostat": MappingProxyType({"current_C": ("temperature", "°C")}),
+        "blutrv": MappingProxyType({"current_C": ("temperature", "°C"), "battery": ("battery", "%")}),
     }
 )
 _COMPONENT = re.compile(r"(?P<kind>[a-z][a-z0-9_]{0,30}):(?P<number>\d{1,9})")
@@ -76,11 +78,17 @@ _NOT_MEASURED = frozenset(
     {  # of the device itself, and what has a state but no quantity
         *("sys", "wifi", "eth", "cloud", "mqtt", "ws", "ble", "ui", "bthome", "modbus", "matter", "knx", "zigbee"),
         *("input", "smoke", "flood", "illuminance", "script", "schedule", "presence", "presencezone", "group"),
-        *("bthomedevice", "bthomesensor", "bthomecontrol", "blutrv", "thermostat", "media", "service", "plugs_ui"),
+        *("bthomedevice", "bthomesensor", "bthomecontrol", "media", "service", "plugs_ui"),
         *("boolean", "number", "text", "enum", "button", "object", "camera", "dali", "serial"),
     }
 )
+_OF_THE_DEVICE: Mapping[str, str] = MappingProxyType(
+    {"sys": "uptime", "wifi": "sta_ip", "eth": "ip", **dict.fromkeys(("cloud", "mqtt", "ws"), "connected")}
+)
+"""What tells the status of a part of the device itself on topics that do not name a Shelly."""
+
 _MOST_COMPONENTS = 200
+_FIRST_CLOCK = 946_684_800  # seconds to 2000; a device that does not know the time yet counts from its start
 _TALK = frozenset({"online", "rpc", "command"})  # last level of what is no status
 
 
@@ -102,6 +110,13 @@ def decode(message: Incoming, _context: Context) -> Decoded:
     return _talk(message)
 
 
+def _at(seconds: object) -> int | None:
+    """The moment that the clock of a device tells, if it is set."""
+    if seconds is None or (isinstance(seconds, int | float) and seconds < _FIRST_CLOCK):
+        return None
+    return epoch_moment(seconds, per_second=1)
+
+
 def _prefix(levels: list[str]) -> str:
     """The device: its topic prefix, which is its id unless it was set to another one."""
     if not all(levels):
@@ -121,7 +136,7 @@ def _talk(message: Incoming) -> Decoded:
     if levels[0] == "shellies":
         raise NotMine  # the first generation
     place = -2 if levels[-1] not in _TALK else -1
-    if levels[-1] == "online" and message.payload in (b"true", b"false"):
+    if levels[-1] == "online" and message.payload.strip() in (b"true", b"false"):
         return ignored("presence", _prefix(levels[:-1]))
     if any(_is_shelly(level) for level in levels[:place]):
         return ignored("a question, an answer or a log")
@@ -131,16 +146,19 @@ def _talk(message: Incoming) -> Decoded:
 def _answer(message: Incoming) -> Decoded | None:
     """The answer to `Shelly.GetStatus`, on the topic of who asked: the status of all components of `src`.
 
-    Time: the clock of the device, if it is set. None for any other question or answer.
+    Time: the clock of the device, if it is set. The answer to another question does not tell which component it is of.
+    None for what is no answer of a Shelly.
     """
     is_answer = b'"src"' in message.payload and b'"result"' in message.payload
     body = message.body if is_answer else None
     device = as_text(body.get("src")) if isinstance(body, dict) else None
     status = body.get("result") if isinstance(body, dict) else None
-    if device is None or not _is_shelly(device) or not isinstance(status, dict) or "sys" not in status:
+    if device is None or not _is_shelly(device):
         return None
+    if not isinstance(status, dict) or "sys" not in status:
+        return ignored("an answer that does not tell its question", device)
     clock = status["sys"].get("unixtime") if isinstance(status["sys"], dict) else None
-    readings = Readings(epoch_moment(clock, per_second=1) if clock else None)
+    readings = Readings(_at(clock))
     _read_all(readings, status)
     if not readings.observations:
         return ignored("a status without a reading", device)
@@ -151,7 +169,7 @@ def _status(message: Incoming, device: str, name: str) -> Decoded:
     component = _COMPONENT.fullmatch(name)
     kind = component["kind"] if component else name
     if kind not in _COMPONENTS:
-        if _is_shelly(device) or (component is not None and kind in _NOT_MEASURED):
+        if _is_shelly(device) or (component is not None and kind in _NOT_MEASURED) or _is_of_the_device(message, kind):
             return ignored(f"{kind[:40]} measures nothing", device)
         raise NotMine
     if component is None:
@@ -165,6 +183,12 @@ def _status(message: Incoming, device: str, name: str) -> Decoded:
     return Decoded((Reported(device, observations=readings.observations),))
 
 
+def _is_of_the_device(message: Incoming, kind: str) -> bool:
+    if kind not in _OF_THE_DEVICE or message.payload.lstrip()[:1] != b"{":
+        return False
+    return _OF_THE_DEVICE[kind] in as_table(message.body, kind)
+
+
 def _notification(message: Incoming, device: str) -> Decoded:
     body = message.body
     if not isinstance(body, dict) or not isinstance(body.get("method"), str):
@@ -172,7 +196,7 @@ def _notification(message: Incoming, device: str) -> Decoded:
     if body["method"] not in ("NotifyStatus", "NotifyFullStatus"):
         return ignored(f"{body['method'][:40]} holds no measurement", device)
     params = as_table(body.get("params"), "params")
-    readings = Readings(None if params.get("ts") is None else epoch_moment(params["ts"], per_second=1))
+    readings = Readings(_at(params.get("ts")))
     _read_all(readings, params)
     if not readings.observations:
         return ignored("a notification without a reading", device)

@@ -112,7 +112,7 @@ def decode(message: Incoming, context: Context) -> Decoded:
     """
     levels = message.levels
     if levels[0] == "STATE" or (len(levels) > 1 and levels[1] == "STATE"):
-        if levels[0] == "STATE" and message.payload not in (b"ONLINE", b"OFFLINE"):
+        if levels[0] == "STATE" and message.payload.strip() not in (b"ONLINE", b"OFFLINE"):
             raise NotMine
         return ignored("the state of a host application")
     if len(levels) not in (4, 5) or not all(levels[1:]):
@@ -131,7 +131,7 @@ def _command(_message: Incoming, source: _Source, _context: Context) -> Decoded:
 
 def _death(message: Incoming, source: _Source, _context: Context) -> Decoded:
     parse(message.payload)
-    return metadata("offline: nothing is told until its next birth", Reported(source.external_id))
+    return ignored("offline: nothing is told until its next birth", source.external_id)
 
 
 def _birth(message: Incoming, source: _Source, _context: Context) -> Decoded:
@@ -168,7 +168,7 @@ def _data(message: Incoming, source: _Source, context: Context) -> Decoded:
     if not things:
         seen = (Reported(source.external_id),)
         return Decoded(seen, MessageOutcome.IGNORE, "no metric has a number", requests=requests)
-    return Decoded(things, requests=requests)
+    return Decoded(things, reason="states of no meaning to us", requests=requests)
 
 
 _DECODERS = {
@@ -314,8 +314,10 @@ def _things(readings: Sequence[_Reading], known: _Known, external_id: str) -> li
     if refused is not None and not understood:
         raise refused
     things = understood or [thing for time, thing in by_time.items() if time in fields]
+    states = {each.name for each in readings if each.is_boolean}
     for thing in things:
         thing.fields = fields.get(thing.phenomenon_time)
+        thing.only_states = thing.fields is not None and states.issuperset(thing.fields)
     return things
 
 

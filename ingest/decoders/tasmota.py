@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from ingest.decoders import NotMine, decoder
-from ingest.formats.readings import Readings, as_suffix, as_table, as_text, is_no_reading, moment
+from ingest.formats.readings import Readings, as_suffix, as_table, as_text, epoch_moment, is_no_reading, moment
 from ingest.measured import as_number
 from ingest.message import Context, Decoded, Incoming, Reported, ignored, metadata
 from pulso.errors import DecodeError, RejectReason
@@ -22,8 +22,11 @@ _NOT_MEASURED = re.compile(
     r"STATE|LWT|INFO\d|RESULT|UPTIME|POWER\d*|HASS_STATE|STATUS\d{0,2}|LOGGING|MARGINS|WAKEUP"
     r"|BUTTON\d*|SWITCH\d*|SSERIAL|BLES?"
 )
-_FOREIGN = re.compile(r"\w*Received")  # what a bridge passes on, e.g. SerialReceived: its meaning is its sender's
+_FOREIGN = re.compile(r"(?!Ir|Rf)\w*Received")  # what a bridge passes on: its meaning is its sender's
+_ZIGBEE = "ZbReceived"
+_BATTERY = "BatteryPercentage"
 _NO_CLOCK = "1970"  # before its first answer from a time server a device counts from 1970
+_FIRST_CLOCK = 31_536_000  # the end of that year, in seconds
 
 _QUANTITIES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {  # names that all drivers share, with the unit the documentation states
@@ -49,6 +52,7 @@ _OF_DRIVER: Mapping[str, Mapping[str, tuple[str, str]]] = MappingProxyType(
         "SR04": {"Distance": ("distance", "cm")},
         "VL53L0X": {"Distance": ("distance", "mm")},
         "VL53L1X": {"Distance": ("distance", "mm")},
+        "TOF10120": {"Distance": ("distance", "mm")},
         "SPS30": {"PM1_0": ("pm1", "µg/m³"), "PM2_5": ("pm2_5", "µg/m³"), "PM4_0": ("pm4", "µg/m³")},
     }
 )
@@ -66,6 +70,33 @@ _OF_ENERGY: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 _TARIFFS = MappingProxyType({"TotalTariff": "energy_import", "ExportTariff": "energy_export"})
+_PHASE = re.compile(r"Phase([1-8])")
+_CLAMP = re.compile(r"CTEnergy([1-8])")
+_OF_CLAMP: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {  # a current transformer at an analog input, https://tasmota.github.io/docs/ADC/
+        "Energy": ("energy_import", "kWh"),
+        "Power": ("power", "W"),
+        "Voltage": ("voltage", "V"),
+        "Current": ("current", "A"),
+    }
+)
+_OF_TELEINFO: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {  # labels of French meters, in the units of Enedis-NOI-CPT_54E; https://tasmota.github.io/docs/Teleinfo/
+        "BASE": ("energy_import", "Wh"),
+        "EAST": ("energy_import", "Wh"),
+        "EAIT": ("energy_export", "Wh"),
+        **{f"EASF{number:02}": (f"energy_import_t{number}", "Wh") for number in range(1, 11)},
+        "HCHC": ("energy_import_t1", "Wh"),
+        "HCHP": ("energy_import_t2", "Wh"),
+        "PAPP": ("apparent_power", "VA"),
+        "SINSTS": ("apparent_power", "VA"),
+        "IINST": ("current", "A"),
+        **{f"SINSTS{phase}": (f"apparent_power_l{phase}", "VA") for phase in (1, 2, 3)},
+        **{f"IINST{phase}": (f"current_l{phase}", "A") for phase in (1, 2, 3)},
+        **{f"IRMS{phase}": (f"current_l{phase}", "A") for phase in (1, 2, 3)},
+        **{f"URMS{phase}": (f"voltage_l{phase}", "V") for phase in (1, 2, 3)},
+    }
+)
 _OF_ZIGBEE: Mapping[str, tuple[str, str]] = MappingProxyType(
     {  # attributes that the Zigbee bridge passes on, https://tasmota.github.io/docs/Zigbee/
         "Temperature": ("temperature", "°C"),
@@ -80,7 +111,7 @@ _OF_ZIGBEE: Mapping[str, tuple[str, str]] = MappingProxyType(
 _WITHOUT_QUANTITY = frozenset(
     {  # values of known meaning that no observed property stands for
         *("Id", "Address", "Model", "DewPoint", "HeatIndex", "SeaPressure", "Illuminance", "Gas", "IAQ", "IAQAccuracy"),
-        *("eCO2", "aHumidity", "Baseline", "Type", "WeightRaw", "AbsTruth", "Infrared", "Broadband", "UvLevel"),
+        *("eCO2", "aHumidity", "Baseline", "Type", "WeightRaw", "AbsTruth", "Infrared", "IR", "Broadband", "UvLevel"),
         *("UvIndex", "UvPower", "Ambient", "White", "Red", "Green", "Blue", "CCT", "Proximity", "Illuminance1"),
         *("VOC_INDEX", "VOC_SRAW", "NOX_INDEX", "NOX_SRAW"),
         *("PartSize", "TYPSIZ", "NOxIndex", "VOCIndex", "AQI", "Light", "Noise", "AirQuality", "Resistance", "Ratio"),
@@ -88,7 +119,10 @@ _WITHOUT_QUANTITY = frozenset(
 )
 _WITHOUT_QUANTITIES = re.compile(
     r"GPS|COUNTER|AS3935|PN532|RDM6300|M?F?RC522|Wiegand|FPRINT|R503|MPU\w*|WIFI|SWITCH|BUTTON|PCF\w*|MCP230\w*"
+    r"|Shutter\d*|ADXL345|TX2[03]|WINDMETER|THERMOSTAT\d*|PCA9685|WS2812"
 )
+_OF_DEVICE = frozenset({"ESP32", "BL0940", "BL0942", "BL09XX", "BL6523", "CSE7761"})  # chips that tell their own heat
+_BLUETOOTH = frozenset({"mac", "MAC", "RSSI"})
 _AT_THE_TOP = frozenset({"Temperature", "Humidity"})  # of drivers that have no table, as that of the Sonoff SC had
 _PARTICLE_COUNTS = re.compile(r"(CF|PB|NCPM)[\d._]+")
 _INDEXED = re.compile(r"(?P<driver>.+?)[-_](?P<index>\d{1,3})")
@@ -106,7 +140,9 @@ def _looks_like(message: Incoming) -> bool:
     body = message.body
     if not isinstance(body, dict):
         return False
-    return "Uptime" in body and "Wifi" in body if kind == _STATE else "Time" in body or "StatusSNS" in body
+    if kind == _STATE:
+        return "Uptime" in body and "Wifi" in body
+    return not body.keys().isdisjoint({"Time", "StatusSNS", _ZIGBEE})
 
 
 @decoder(
@@ -132,9 +168,7 @@ def decode(message: Incoming, context: Context) -> Decoded:
         raise NotMine
     if kind in _SENSOR or kind == "STATUS0":
         return _sensors(message, name, context)
-    if kind == "RESULT" and _is_foreign(message):
-        raise NotMine
-    return ignored(f"{kind} holds no measurement", name)
+    return _other(message, name, kind, context)
 
 
 def _device(levels: list[str]) -> tuple[str, str]:
@@ -165,26 +199,47 @@ def _discovery(message: Incoming) -> Decoded:
     return metadata("the description of a device", Reported(name, model=() if model is None else (model,)))
 
 
-def _is_foreign(message: Incoming) -> bool:
-    if message.payload.lstrip()[:1] != b"{":
-        return False
-    body = message.body
-    return isinstance(body, dict) and any(_FOREIGN.fullmatch(key) for key in body)
+def _other(message: Incoming, name: str, kind: str, context: Context) -> Decoded:
+    """What is about the device itself, whose battery may stand among it, or a result."""
+    if kind == "RESULT" and (passed_on := _passed_on(message)):
+        if passed_on != {_ZIGBEE}:
+            raise NotMine
+        return _sensors(message, name, context)
+    state = _fields(message) if kind in (_STATE, "STATUS11") else {}
+    inner = state.get("StatusSTS")
+    state = inner if isinstance(inner, dict) else state
+    if _BATTERY not in state:
+        return ignored(f"{kind} holds no measurement", name)
+    at = _time(state, context)
+    readings = Readings(at)
+    readings.add("battery", state[_BATTERY], "%")
+    return Decoded((Reported(name, observations=readings.observations, phenomenon_time=at),))
+
+
+def _fields(message: Incoming) -> Mapping[str, object]:
+    """The JSON object of a message; nothing for any other one."""
+    body = message.body if message.payload.lstrip()[:1] == b"{" else None
+    return body if isinstance(body, dict) else {}
+
+
+def _passed_on(message: Incoming) -> set[str]:
+    """The keys of a result under which the device passes on what others said."""
+    return {key for key in _fields(message) if _FOREIGN.fullmatch(key)}
 
 
 def _sensors(message: Incoming, name: str, context: Context) -> Decoded:
     body = as_table(message.body, "the message")
     if "StatusSNS" in body:
         body = as_table(body["StatusSNS"], "StatusSNS")
-    elif message.levels[-1] != "SENSOR":
+    elif message.levels[-1] not in ("SENSOR", "RESULT"):
         return ignored("a status without sensors", name)
     return _read(body, name, context)
 
 
 def _read(body: Mapping[str, object], name: str, context: Context) -> Decoded:
-    at = _time(body.get("Time"), context)
-    if isinstance(body.get("ZbReceived"), dict):
-        return _zigbee(as_table(body["ZbReceived"], "ZbReceived"), at)
+    at = _time(body, context)
+    if isinstance(body.get(_ZIGBEE), dict):
+        return _zigbee(as_table(body[_ZIGBEE], _ZIGBEE), at)
     readings = Readings(at)
     unknown: dict[str, object] = {}
     tables = [(key, value) for key, value in body.items() if isinstance(value, dict)]
@@ -195,6 +250,9 @@ def _read(body: Mapping[str, object], name: str, context: Context) -> Decoded:
     for sensor, table in tables:
         if sensor == "ENERGY":
             _read_energy(readings, table)
+        elif sensor == "TIC":
+            for key, (observed_property, unit) in _OF_TELEINFO.items():
+                readings.add(observed_property, table.get(key), unit)
         elif not _WITHOUT_QUANTITIES.fullmatch(sensor):
             unknown |= _read_sensor(readings, sensor, table, units)
     if not readings.observations and not unknown:
@@ -202,8 +260,15 @@ def _read(body: Mapping[str, object], name: str, context: Context) -> Decoded:
     return Decoded((Reported(name, None, readings.observations, unknown or None, at),))
 
 
-def _time(value: object, context: Context) -> int | None:
-    """`Time`, also as releases before 5.12 wrote it, with points in the date."""
+def _time(body: Mapping[str, object], context: Context) -> int | None:
+    """`Epoch`, or `Time` as the setting of that name has it: a text or seconds since 1970.
+
+    Releases before 5.12 wrote the date with points.
+    """
+    value = body.get("Time")
+    for seconds in (body.get("Epoch"), value):
+        if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds >= _FIRST_CLOCK:
+            return epoch_moment(seconds, per_second=1)
     text = as_text(value)
     if text is None or text.startswith(_NO_CLOCK):
         return None
@@ -221,12 +286,16 @@ def _units(body: Mapping[str, object]) -> Mapping[str, tuple[str, str]]:
 
 
 def _read_energy(readings: Readings, table: Mapping[str, object]) -> None:
-    """The driver of all meters: a list holds one value per phase."""
+    """The driver of all meters: a list, or a table of `Phase1` and so on, holds one value per phase."""
     for key, (observed_property, unit) in _OF_ENERGY.items():
         value = table.get(key)
         if isinstance(value, list):
             for number, each in enumerate(value[:_MOST_PHASES], 1):
                 readings.add(f"{observed_property}_l{number}", each, unit)
+        elif isinstance(value, dict):
+            for name, each in value.items():
+                if phase := _PHASE.fullmatch(name):
+                    readings.add(f"{observed_property}_l{phase[1]}", each, unit)
         else:
             readings.add(observed_property, value, unit)
     for key, observed_property in _TARIFFS.items():
@@ -243,17 +312,19 @@ def _read_sensor(
     driver = indexed["driver"] if indexed else sensor
     suffix = f"_ch{indexed['index']}" if indexed else ""
     known = {**_QUANTITIES, **units, **_OF_DRIVER.get(driver, {})}
-    if "mac" in table or "MAC" in table:  # a Bluetooth sensor that the device listens to
+    if not _BLUETOOTH.isdisjoint(table):  # a Bluetooth sensor that the device listens to
         known["Battery"] = ("battery", "%")
     unknown: dict[str, object] = {}
     for key, value in table.items():
         inner = _INDEXED_ANALOG.fullmatch(key)
-        if inner is not None and inner["name"] in known:
+        if isinstance(value, dict):
+            _read_clamp(readings, key, value)
+        elif inner is not None and inner["name"] in known:
             observed_property, unit = known[inner["name"]]
             _add(readings, f"{observed_property}{suffix}_ch{inner['index']}", value, unit, sensor)
         elif key in known:
             observed_property, unit = known[key]
-            if driver == "ESP32" and observed_property == "temperature":
+            if driver in _OF_DEVICE and observed_property == "temperature":
                 observed_property = "device_temperature"
             if isinstance(value, list):
                 for number, each in enumerate(value[:_MOST_CHANNELS], 1):
@@ -263,6 +334,14 @@ def _read_sensor(
         elif driver != "ANALOG" and _is_unknown(key, value):
             unknown[key if key not in unknown else f"{sensor}_{key}"] = value
     return unknown
+
+
+def _read_clamp(readings: Readings, name: str, table: Mapping[str, object]) -> None:
+    clamp = _CLAMP.fullmatch(name)
+    if clamp is None:
+        return
+    for key, (observed_property, unit) in _OF_CLAMP.items():
+        readings.add(f"{observed_property}_ch{clamp[1]}", table.get(key), unit)
 
 
 def _add(readings: Readings, observed_property: str, value: object, unit: str, sensor: str) -> None:

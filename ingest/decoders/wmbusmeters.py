@@ -22,8 +22,8 @@ _UNITS: Mapping[str, str] = MappingProxyType(
 _NAMES = tuple(
     (re.compile(pattern), observed_property)
     for pattern, observed_property in (
-        (r"total_energy_consumption(?:_tariff_([1-9]))?", "energy_import"),
-        (r"total_energy_production(?:_tariff_([1-9]))?", "energy_export"),
+        (r"total_energy_consumption(?:_tariff_?([1-9]))?", "energy_import"),
+        (r"total_energy_production(?:_tariff_?([1-9]))?", "energy_export"),
         (r"current_power_consumption(?:_at)?_phase_?([123])", "power"),
         (r"voltage(?:(?:_at)?_phase_?([123])|_l([123])(?:_n)?)?", "voltage"),
         (r"current(?:(?:_at)?_phase_?([123])|_l([123]))?", "current"),

@@ -17,9 +17,12 @@ from pulso.errors import DecodeError, RejectReason
 _QUANTITIES: Mapping[str, tuple[str, str | None]] = MappingProxyType(
     {  # name: observed property, and the unit that Zigbee2MQTT documents; None: it differs by device
         "power": ("power", "W"),
+        "power_ab": ("power", "W"),  # of both channels, less what is fed in
         "energy": ("energy_import", "kWh"),
         "produced_energy": ("energy_export", "kWh"),
         "energy_produced": ("energy_export", "kWh"),
+        "energy_consumed": ("energy_import", "kWh"),
+        "total_energy": ("energy_import", "kWh"),
         "voltage": ("voltage", "V"),
         "battery_voltage": ("battery_voltage", "mV"),
         "current": ("current", "A"),
@@ -54,25 +57,51 @@ _QUANTITIES: Mapping[str, tuple[str, str | None]] = MappingProxyType(
         "weight": ("weight", None),
     }
 )
+_OF_TELEINFO: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {  # of a French meter (ZLinky); its `reactive_power` is energy, and a `_ph_b` of its load curve no phase
+        "current_summ_delivered": ("energy_import", "kWh"),
+        **{f"current_tier{tier}_summ_delivered": (f"energy_import_t{tier}", "kWh") for tier in range(1, 11)},
+        "current_summ_received": ("energy_export", "kWh"),
+        "apparent_power": ("apparent_power", "VA"),
+        "rms_current": ("current", "A"),
+        "rms_voltage": ("voltage", "V"),
+        **{f"rms_current_ph_{letter}": (f"current_l{phase}", "A") for letter, phase in (("b", 2), ("c", 3))},
+        **{f"rms_voltage_ph_{letter}": (f"voltage_l{phase}", "V") for letter, phase in (("b", 2), ("c", 3))},
+    }
+)
+_TELEINFO = "current_summ_delivered"
+_FLOW = "energy_flow"
+_PRODUCING = "producing"
+_FILLERS = frozenset({-1.0, 65535.0})  # of particles, while the sensor is off
 _PHASED = frozenset({"power", "voltage", "current", "power_factor", "reactive_power", "apparent_power"})
 _PARTS = re.compile(
     r"(?P<name>[a-z][a-z0-9_]{0,40}?)_"
-    r"(?:phase_(?P<phase>[abc])|(?P<letter>[abc])|(?P<number>[1-9]\d?)"
+    r"(?:phase_(?P<phase>[abc])|(?P<letter>[abc])|tier_(?P<tier>[1-9])|(?P<number>[1-9]\d?)"
     r"|(?P<word>[lt][1-9]|neutral|left|right|center|middle|top|bottom|probe))"
 )
 _PHASES = MappingProxyType({"a": "l1", "b": "l2", "c": "l3"})
 _OF_BATTERY = frozenset({"battery", "battery_low"})
 _OF_MAINS = frozenset({"power", "current", "energy"})
 _LEAST_CELL = 500  # mV; a battery below it drives no radio
+_MOST_CELL = 5  # V; nor does one in millivolts
 _MOST_MAINS = 1000  # V; no Zigbee meter is connected to more
 _COMMANDS = frozenset({"set", "get"})
 _MOST_NAMES = 200  # of one device
 _DEEPEST = 4  # composites within composites of exposes
 
 
+def _looks_like(message: Incoming) -> bool:
+    """The state of a device below a base topic of another name: the quality of its radio link is always among it."""
+    if b'"linkquality"' not in message.payload or len(message.levels) < 2 or not all(message.levels):
+        return False
+    body = message.body
+    return isinstance(body, dict) and as_number(body.get("linkquality")) is not None
+
+
 @decoder(
     "zigbee2mqtt",
     topics=("zigbee2mqtt/#", "+/zigbee2mqtt/#"),
+    looks_like=_looks_like,
     retained=("zigbee2mqtt/bridge/devices", "+/zigbee2mqtt/bridge/devices"),
 )
 def decode(message: Incoming, context: Context) -> Decoded:
@@ -114,6 +143,16 @@ def _learned(context: Context, base: str, name: str) -> Mapping[str, object]:
 def _state(values: Mapping[str, object], name: str, context: Context, units: Mapping[str, object]) -> Decoded:
     """`units` are those that `bridge/devices` told, by name of value."""
     readings = Readings(_last_seen(values.get("last_seen"), context))
+    if _TELEINFO in values:
+        _read_teleinfo(readings, values)
+    else:
+        _read_exposed(readings, values, units)
+    if not readings.observations:
+        return ignored("a state without a measured quantity", name)
+    return Decoded((Reported(name, observations=readings.observations, model=_model(values.get("device"))),))
+
+
+def _read_exposed(readings: Readings, values: Mapping[str, object], units: Mapping[str, object]) -> None:
     names = frozenset(values).union(units)
     for key, value in values.items():
         quantity = _quantity(key, names)
@@ -124,13 +163,10 @@ def _state(values: Mapping[str, object], name: str, context: Context, units: Map
             unit = str(units[key])
         if key == "voltage":
             observed_property, unit = _voltage(observed_property, value, unit, names, told=key in units)
-        if observed_property.startswith("power_factor") and unit == "1" and _is_beyond_unity(value):
-            continue  # some devices send percent or thousandths, and only their exposes say so
+        if _says_nothing(observed_property, value, unit):
+            continue
         if unit is not None and fits(observed_property, unit or "1"):
-            readings.add(observed_property, value, unit or "1")
-    if not readings.observations:
-        return ignored("a state without a measured quantity", name)
-    return Decoded((Reported(name, observations=readings.observations, model=_model(values.get("device"))),))
+            readings.add(observed_property, _directed(key, value, values), unit or "1")
 
 
 def _quantity(key: str, names: frozenset[str]) -> tuple[str, str | None] | None:
@@ -147,12 +183,18 @@ def _quantity(key: str, names: frozenset[str]) -> tuple[str, str | None] | None:
     if parts is None or parts["name"] not in _QUANTITIES:
         return None
     observed_property, unit = _QUANTITIES[parts["name"]]
-    phase = parts["phase"] or parts["letter"]
-    if phase:
-        return f"{observed_property}_{_PHASES[phase]}", unit
+    return f"{observed_property}_{_suffix(parts)}", unit
+
+
+def _suffix(parts: re.Match[str]) -> str:
+    """The phase, tariff or channel behind a name, as observed properties have it."""
+    if phase := parts["phase"] or parts["letter"]:
+        return _PHASES[phase]
+    if parts["tier"]:
+        return f"t{parts['tier']}"
     if parts["number"]:
-        return f"{observed_property}_ch{parts['number']}", unit
-    return f"{observed_property}_{'n' if parts['word'] == 'neutral' else parts['word']}", unit
+        return f"ch{parts['number']}"
+    return "n" if parts["word"] == "neutral" else parts["word"]
 
 
 def _voltage(
@@ -166,14 +208,42 @@ def _voltage(
     if told:
         return ("battery_voltage" if of_battery or unit == "mV" else observed_property), unit
     number = as_number(value)
+    if of_battery and number is not None and 0 < number <= _MOST_CELL:
+        return "battery_voltage", "V"
     if of_battery:
         return "battery_voltage", ("mV" if number is not None and number >= _LEAST_CELL else None)
     return observed_property, (None if number is not None and number > _MOST_MAINS else unit)
 
 
-def _is_beyond_unity(value: object) -> bool:
+def _says_nothing(observed_property: str, value: object, unit: str | None) -> bool:
+    """Whether a number stands for no reading, or is a power factor in a unit that only the exposes would tell.
+
+    Some devices send it in percent or thousandths.
+    """
     number = as_number(value)
-    return number is not None and abs(number) > 1
+    if observed_property.startswith("power_factor"):
+        return unit == "1" and number is not None and abs(number) > 1
+    return observed_property.startswith("pm") and number in _FILLERS
+
+
+def _directed(key: str, value: object, values: Mapping[str, object]) -> object:
+    """Power less than 0 where it flows into the grid, which some meters tell beside it, channel by channel."""
+    number = as_number(value)
+    if not key.startswith("power") or number is None or isinstance(value, bool):
+        return value
+    return -abs(number) if values.get(_FLOW + key.removeprefix("power")) == _PRODUCING else value
+
+
+def _read_teleinfo(readings: Readings, values: Mapping[str, object]) -> None:
+    """Add what a French meter tells. A register that the contract does not use, and a voltage not measured, are 0."""
+    phases = any(values.get(f"rms_current_ph_{letter}") for letter in "bc")
+    used = any(as_number(values.get(key)) for key in _OF_TELEINFO if "_tier" in key)
+    for key, (observed_property, unit) in _OF_TELEINFO.items():
+        zero = as_number(values.get(key)) == 0
+        if zero and (key.startswith("rms_voltage") or "_tier" in key or (key == _TELEINFO and used)):
+            continue
+        suffix = "_l1" if phases and key in ("rms_current", "rms_voltage") else ""
+        readings.add(observed_property + suffix, values.get(key), unit)
 
 
 def _last_seen(value: object, context: Context) -> int | None:

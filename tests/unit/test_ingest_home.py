@@ -268,7 +268,8 @@ def test_units_that_bridge_devices_tells_hold_for_the_states_that_follow() -> No
         ({"voltage": 231}, {"voltage": 231}),
         ({"voltage": 3010}, {}),  # no mains has 3 kV, and nothing says that there is a battery
         ({"voltage": 3010, "battery": 90}, {"battery": 90, "battery_voltage": 3.01}),
-        ({"voltage": 3.0, "battery": 90}, {"battery": 90}),  # not in millivolts as documented
+        ({"voltage": 3.0, "battery": 90}, {"battery": 90, "battery_voltage": 3.0}),
+        ({"voltage": 30, "battery": 90}, {"battery": 90}),  # not in millivolts as documented
         ({"voltage": 2990, "battery_low": False}, {"battery_voltage": 2.99}),
         ({"voltage": 229, "battery": 90, "power": 4}, {"battery": 90, "voltage": 229, "power": 4}),
         ({"power_factor": 97}, {}),  # percent, perhaps
@@ -385,6 +386,13 @@ def configuration(topic: str, **settings: object) -> dict[str, object]:
 
 
 CELSIUS = {"device_class": "temperature", "unit_of_measurement": "°C"}
+
+
+def test_other_formats_below_the_prefix_of_home_assistant_are_read() -> None:
+    site = Site()
+    told = {"ZbReceived": {"0x5480": {"Device": "0x5480", "Temperature": 20.5, "LinkQuality": 76}}}
+    assert site.observes("homeassistant/tele/zbbridge/SENSOR", told) == {"0x5480": {"temperature": 20.5}}
+    assert site.hears("homeassistant/sensor/hall/attributes", {"power": 4}).outcome is MessageOutcome.IGNORE
 
 
 def test_a_state_is_understood_from_its_announcement_to_its_withdrawal() -> None:
