@@ -15,12 +15,16 @@ from types import MappingProxyType
 import cbor2
 import msgspec
 
+from ingest.bodies.xml_body import read_xml, write_xml
+from pulso.errors import DecodeError
+
 REMOVED = "[removed]"
 
 PERSONAL = MappingProxyType(
     {
         "number plates": (
             "license_plate licence_plate plate_number number_plate plate_text plate_value plate_no plate_string"
+            " plate_num plate_nr plate_read registration_plate recognized_plate recognised_plate lpr_text lpr_plate"
             " vehicle_plate car_plate front_plate rear_plate detected_plate lpn anpr_text"
             " vehicle_registration registration_number vehicle_identification_number chassis_number"
             " matricula numero_placa numero_matricula placa_vehiculo placa_veiculo"
@@ -57,9 +61,22 @@ PERSONAL = MappingProxyType(
 _READERS = frozenset({"lpr", "anpr", "alpr"})
 """Machines that read number plates: what they read stands under one of `_READ`, or is the field itself."""
 
+_PLATE_WORDS = frozenset(
+    {
+        *("plate", "plates", "lpr", "anpr", "alpr", "license", "licence", "registration", "reg", "regno", "rego"),
+        *("vrm", "vrn", "vin", "placa", "placas", "matricula", "patente", "targa", "kennzeichen", "kenteken"),
+    }
+)
+"""Words of names that may hold a number plate and may hold something else: a text that looks like one settles it."""
+
+_LIKE_PLATE = re.compile(r"(?=.*\d)[^\W_][^\W_ ·.-]*+(?:[ ·.-]{1,3}+[^\W_]++)*+")
+_LONGEST_PLATE = 20  # characters, those of a chassis among them
+
 _READ = frozenset({"text", "value", "string", "number", "result", "code", "candidates", "alternatives"})
-_NAMED_BY = ("name", "key", "label", "field", "id", "n")
-_VALUED_BY = ("value", "val", "text", "string", "v", "vs", "stringValue", "string_value")
+_NAMED_BY = frozenset(
+    ["name", "key", "label", "field", "id", "n", "type", "kind", "class", "objecttype", "object_type"]
+)
+_VALUED_BY = frozenset(["value", "val", "text", "string", "v", "vs", "stringvalue", "string_value"])
 """Keys of records such as `{"name": "plate", "value": "AB-12"}`."""
 
 _WORD = re.compile(r"[^\W_]+")
@@ -67,6 +84,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _LONGEST_NAME = 200
 _DEEPEST = 64
 _LARGEST_UNPACKED = 4 << 20
+_MOST_ELEMENTS = 100_000
 _ACCENTS = str.maketrans("áàâãäéèêëíìîïóòôõöúùûüçñ", "aaaaaeeeeiiiiooooouuuucn")
 
 
@@ -126,7 +144,8 @@ def _cleaned(value: object, removes: Callable[[str], bool], depth: int, *, is_re
         told = _told_beside(value, removes)
         return {
             key: REMOVED
-            if isinstance(key, str) and (removes(key) or key in told or _is_read(key, item, is_read=is_read))
+            if isinstance(key, str)
+            and (removes(key) or key in told or _is_read(key, item, is_read=is_read) or _is_plate(key, item))
             else _cleaned(item, removes, depth - 1, is_read=isinstance(key, str) and key.lower() in _READERS)
             for key, item in value.items()
         }
@@ -137,11 +156,10 @@ def _cleaned(value: object, removes: Callable[[str], bool], depth: int, *, is_re
 
 def _told_beside(record: dict[object, object], removes: Callable[[str], bool]) -> Collection[str]:
     """The keys of a record that hold a personal value, if another key of it holds a personal name."""
-    for key in _NAMED_BY:
-        name = record.get(key)
-        if isinstance(name, str) and removes(name):
-            return _VALUED_BY
-    return ()
+    names = (name for key, name in record.items() if isinstance(key, str) and key.lower() in _NAMED_BY)
+    if not any(isinstance(name, str) and removes(name) for name in names):
+        return ()
+    return [key for key in record if isinstance(key, str) and key.lower() in _VALUED_BY]
 
 
 def _is_read(key: str, item: object, *, is_read: bool) -> bool:
@@ -149,6 +167,17 @@ def _is_read(key: str, item: object, *, is_read: bool) -> bool:
     if key.lower() in _READERS:
         return isinstance(item, str)
     return is_read and key.lower() in _READ and not isinstance(item, int | float)
+
+
+def _is_plate(name: str, value: object) -> bool:
+    """Whether a text looks like a number plate, and its name says that it may be one.
+
+    >>> _is_plate("reg", "AB12 CDE"), _is_plate("reg", "40001x"), _is_plate("plateColour", "white")
+    (True, False, False)
+    """
+    if not isinstance(value, str) or len(value) > _LONGEST_PLATE or not value.isupper():
+        return False
+    return bool(_LIKE_PLATE.fullmatch(value.strip())) and not _PLATE_WORDS.isdisjoint(squeezed(name))
 
 
 def redact_topic(topic: str, names: Collection[str] = ()) -> str:
@@ -172,17 +201,21 @@ def redact_topic(topic: str, names: Collection[str] = ()) -> str:
 def redact(payload: bytes, body_format: str, names: Collection[str] = ()) -> bytes:
     """A payload to be kept, without the values of personal fields: every byte else stays as it was sent.
 
-    `body_format` is `json` (also for JSON that is malformed, for XML and for other text: `plate=AB-12` is found too),
-    `cbor` or `msgpack`; in the binary ones the message is encoded anew if anything was removed, and so is JSON that
-    tells the name beside the value (`{"name": "plate", "value": "AB-12"}`) and text that was compressed. Payloads of
-    another format, and binary ones that cannot be read, come back unchanged: there are no names in them to go by.
-    `names` are removed beside the personal ones.
+    `body_format` is `json` (also for JSON that is malformed, and for other text: `plate=AB-12` is found too), `xml`,
+    `cbor` or `msgpack`, of what a compressed payload holds; in the binary ones the message is encoded anew if anything
+    was removed, and so is what was compressed, and JSON and XML that tell the name beside or around the value
+    (`{"name": "plate", "value": "AB-12"}`). Payloads of another format, and binary ones that cannot be read, come back
+    unchanged: there are no names in them to go by. `names` are removed beside the personal ones.
     """
+    if payload.startswith(_GZIP) or (payload.startswith(_ZLIB) and body_format == "json"):
+        return _repacked(payload, body_format, names)
+    return _redacted(payload, body_format, names)
+
+
+def _redacted(payload: bytes, body_format: str, names: Collection[str]) -> bytes:
     removes = namer(names)
-    if body_format == "json":
-        if payload[:1] in _PACKED:
-            return _repacked(payload, removes)
-        return _redacted_json(payload, removes)
+    if body_format in ("json", "xml"):
+        return _redacted_text_of_names(payload, removes)
     if body_format == "cbor":
         return _reencoded(payload, removes, _read_cbor, cbor2.dumps)
     if body_format == "msgpack":
@@ -208,23 +241,23 @@ def _reencoded(
         return payload
 
 
-_PACKED = (b"\x1f", b"\x78")
-"""The first byte of gzip and of zlib."""
+_GZIP = b"\x1f\x8b"
+_ZLIB = b"\x78"
 
 
-def _repacked(payload: bytes, removes: Callable[[str], bool]) -> bytes:
-    """Compressed text, looked through and compressed anew; text (an `x` may begin one) as such."""
+def _repacked(payload: bytes, body_format: str, names: Collection[str]) -> bytes:
+    """What is compressed, looked through and compressed anew; text (an `x` may begin one) as such."""
     reader = zlib.decompressobj(wbits=47)
     try:
-        text = reader.decompress(payload, _LARGEST_UNPACKED)
+        plain = reader.decompress(payload, _LARGEST_UNPACKED)
     except zlib.error:
-        return _redacted_json(payload, removes)
-    if reader.unconsumed_tail:
-        return REMOVED.encode()  # too large to be looked through, so not kept
-    cleaned = _redacted_json(text, removes)
-    if cleaned == text:
+        return _redacted(payload, body_format, names)
+    if reader.unconsumed_tail or plain.startswith(_GZIP):
+        return REMOVED.encode()  # too large to be looked through, or compressed twice, so not kept
+    cleaned = _redacted(plain, body_format, names)
+    if cleaned == plain and not reader.unused_data:
         return payload
-    writer = zlib.compressobj(wbits=31 if payload[:1] == b"\x1f" else 15)
+    writer = zlib.compressobj(wbits=31 if payload.startswith(_GZIP) else 15)
     return writer.compress(cleaned) + writer.flush()
 
 
@@ -246,11 +279,13 @@ _STEP = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _json = msgspec.json.Decoder()
 
 
-def _redacted_json(payload: bytes, removes: Callable[[str], bool]) -> bytes:
-    """Text without personal values: found by the name before them, in XML around them, in JSON also beside them."""
+def _redacted_text_of_names(payload: bytes, removes: Callable[[str], bool]) -> bytes:
+    """Text without personal values: found by the name before them, in JSON and XML also around and beside them."""
     text = _redacted_text(payload, removes)
     if b"<" in text:
-        text = _redacted_xml(text, removes)
+        text = _redacted_elements(text, removes)
+    if text.lstrip().startswith((b"<", b"\xef\xbb\xbf<")):
+        return _redacted_xml(text, removes)
     try:
         value = _json.decode(text)
         cleaned = _cleaned(value, removes, _DEEPEST)
@@ -264,6 +299,16 @@ _CDATA = re.compile(rb"<(?:[\w.\-]{1,100}+:)?([\w.\-\x80-\xff]{1,200}+)>\s{0,100
 
 
 def _redacted_xml(payload: bytes, removes: Callable[[str], bool]) -> bytes:
+    """XML without what the structure of its elements shows to be personal; it is written anew if there is any."""
+    try:
+        value = read_xml(payload, _DEEPEST, _MOST_ELEMENTS)
+    except DecodeError:
+        return payload
+    cleaned = _cleaned(value, removes, _DEEPEST)
+    return payload if cleaned == value else write_xml(cleaned)
+
+
+def _redacted_elements(payload: bytes, removes: Callable[[str], bool]) -> bytes:
     """XML without the texts of elements with personal names; attributes are found as other text is."""
 
     def cleaned(element: re.Match[bytes]) -> bytes:
@@ -292,9 +337,12 @@ def _pieces(payload: bytes, removes: Callable[[str], bool]) -> Iterator[bytes]:
             earliest = max(kept, named.start() - _LONGEST_NAME)
             begin = max(earliest, payload.rfind(quote, earliest, named.start()) + 1)
         name = named["bare"] if quote is None else payload[begin : named.start()]
-        if not removes(_unfolded(name)):
+        told = _unfolded(name)
+        if not removes(told) and _PLATE_WORDS.isdisjoint(squeezed(told)):
             continue
         end = _end_of_value(payload, position)
+        if not removes(told) and not _is_plate(told, _unquoted(payload[position : min(end, position + 100)])):
+            continue
         if end > position:
             yield payload[kept:position]
             yield _in_place_of(payload, position, quoted=quote == b'"')
@@ -309,6 +357,10 @@ def _in_place_of(payload: bytes, start: int, *, quoted: bool) -> bytes:
     first = payload[start : start + 1]
     mark = first if first in (b'"', b"'") else b'"' if quoted else b""
     return mark + REMOVED.encode() + mark
+
+
+def _unquoted(value: bytes) -> str:
+    return value.decode("utf-8", "replace").strip("\"'\\")
 
 
 def _unfolded(name: bytes) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ingest.decoders import NotMine, decoder
 from ingest.decoders._fiware import Address, address, filters, not_measured
 from ingest.formats.moments import iso_moment
+from ingest.formats.ngsi_entity import instances, is_entity, is_normalised
 from ingest.measured import as_number
 from ingest.message import Context, Decoded, Incoming, Reported, ignored
 from pulso.errors import DecodeError, RejectReason
@@ -42,8 +43,8 @@ def _groups(message: Incoming, named: bool) -> list[Mapping[str, object]]:
         raise NotMine from None
     listed = body if isinstance(body, list) else [body]
     groups = [group for group in listed if isinstance(group, Mapping)]
-    if any("entities" in group and "actionType" in group for group in groups):
-        raise NotMine  # a batch of NGSI entities, which the agent passes on as it is
+    if any(_is_ngsi(group) for group in groups):
+        raise NotMine  # the agent passes entities of NGSI on as they are
     if not groups or len(groups) < len(listed):
         if named:
             raise DecodeError(RejectReason.WRONG_SHAPE, "not an object of attributes, nor a list of them")
@@ -52,6 +53,13 @@ def _groups(message: Incoming, named: bool) -> list[Mapping[str, object]]:
         detail = f"more than {_MOST_GROUPS} groups of measures, or {_MOST_ATTRIBUTES} attributes"
         raise DecodeError(RejectReason.TOO_MANY_PROPERTIES, detail)
     return groups
+
+
+def _is_ngsi(group: Mapping[str, object]) -> bool:
+    """Whether this is an entity, or a batch of them, and no object of attributes."""
+    if "entities" in group and "actionType" in group:
+        return True
+    return is_entity(group) and ("@context" in group or any(is_normalised(value) for value in group.values()))
 
 
 def _single(message: Incoming, where: Address, attribute: str) -> Decoded:
@@ -82,11 +90,9 @@ def _reported(external_id: str, group: Mapping[str, object], context: Context) -
 
 def _value(value: object) -> object:
     """The value of an attribute: a number where it is one, text and truth values as they are; None for no reading."""
-    if isinstance(value, Mapping):  # an attribute with its type, as NGSI writes it
-        value = value.get("value")
-    if value is None or isinstance(value, list | Mapping):
+    told = next(instances("", value), None)  # with its type and unit, perhaps, as NGSI writes it
+    if told is None or told.value is None or told.value == "" or isinstance(told.value, list | Mapping):
         return None
-    if isinstance(value, str):
-        number = as_number(value)
-        return (value or None) if number is None else number
-    return value
+    number = as_number(told.value) if isinstance(told.value, str) else None
+    plain = told.value if number is None else number
+    return plain if told.unit is None else {"value": plain, "unit": told.unit}

@@ -31,12 +31,12 @@ def decode(message: Incoming, context: Context) -> Decoded:
     if not message.payload.strip():
         raise DecodeError(RejectReason.EMPTY, "the payload is empty")
     text = _text(message, where.named).strip()
-    if where.attribute is not None and where.named:
+    if where.attribute is not None and (where.named or as_number(text) is not None):
         return Decoded((Reported(where.device, fields={where.attribute: _value(text)}),))
     if where.attribute is not None or not (where.named or _LOOK.fullmatch(text)):
         raise NotMine
     groups = _groups(text, context)
-    return Decoded([Reported(where.device, fields=fields, phenomenon_time=time) for time, fields in groups.items()])
+    return Decoded([Reported(where.device, fields=fields, phenomenon_time=time) for time, fields in groups])
 
 
 def _text(message: Incoming, named: bool) -> str:
@@ -48,12 +48,12 @@ def _text(message: Incoming, named: bool) -> str:
         raise NotMine from None
 
 
-def _groups(text: str, context: Context) -> dict[int | None, dict[str, object]]:
-    """Attributes by the time of their group; groups of one time are one."""
-    groups: dict[int | None, dict[str, object]] = {}
+def _groups(text: str, context: Context) -> list[tuple[int | None, dict[str, object]]]:
+    """The times and attributes of the groups; those of one time are one, unless they tell the same attribute."""
+    groups: list[tuple[int | None, dict[str, object]]] = []
     count = 0
     for group in text.strip("#").split("#"):
-        parts = [part.strip() for part in group.split("|")]
+        parts = [part.strip() for part in group.strip().removeprefix("|").split("|")]
         count += len(parts)
         if count > 2 * _MOST_ATTRIBUTES:
             raise DecodeError(RejectReason.TOO_MANY_PROPERTIES, f"more than {_MOST_ATTRIBUTES} attributes")
@@ -65,7 +65,12 @@ def _groups(text: str, context: Context) -> dict[int | None, dict[str, object]]:
         fields = dict(zip(parts[::2], parts[1::2], strict=True))
         told = fields.pop("TimeInstant", None)
         time = iso_moment(told, context.timezone) if time is None else time
-        groups.setdefault(time, {}).update({name: _value(value) for name, value in fields.items() if value})
+        values = {name: _value(value) for name, value in fields.items() if value}
+        same = next((each for at, each in groups if at == time and each.keys().isdisjoint(values)), None)
+        if same is None:
+            groups.append((time, values))
+        else:
+            same.update(values)
     return groups
 
 

@@ -11,11 +11,20 @@ from datetime import datetime, tzinfo
 
 from ingest.decoders import NotMine, decoder
 from ingest.formats.moments import in_micros, iso_datetime, iso_moment
-from ingest.formats.ngsi_entity import Attribute, Entity, entity, is_normalised, is_notification, raw_entities
+from ingest.formats.ngsi_entity import (
+    Attribute,
+    Entity,
+    entity,
+    is_normalised,
+    is_notification,
+    raw_entities,
+    unwrapped,
+)
 from ingest.formats.positions import geojson_point, position
 from ingest.formats.readings import REFUSED_UNITS, as_suffix, is_no_reading
 from ingest.formats.smart_data_models import (
     ABOUT_SOMEONE,
+    AT_THIS_INSTANT,
     COMMON_WORDS,
     FRACTION,
     MEASURES_ONE_PROPERTY,
@@ -56,6 +65,9 @@ _PHASE = re.compile(r"[lL](\d{0,2})|[nN]")
 _LARGEST_FRACTION = 1.2
 """A share above it is none: 1.02 may come of a humidity sensor in fog, 54 can only be a percentage."""
 _OF_A_FLOW = frozenset({"vehicle_count", "speed", "occupancy", "travel_time"})
+_SAID_OF_DEVICES = frozenset({"controlledProperty", "controlledAsset", "refDevice", "refDeviceModel", "deviceCategory"})
+"""Attributes that only the Smart Data Models have by these names."""
+
 _NULLS = frozenset({"urn:ngsi-ld:null"})
 _FORECAST = "Forecast"
 _SHAPES = ("Point", "LineString", "Polygon", "MultiPoint", "MultiLineString", "MultiPolygon")
@@ -70,7 +82,7 @@ def looks_like(message: Incoming) -> bool:
         return False
     body = message.body
     entities = raw_entities(body)
-    return entities is not None and (is_notification(body) or any(_is_marked(raw) for raw in entities[:20]))
+    return entities is not None and (is_notification(unwrapped(body)) or any(_is_marked(raw) for raw in entities[:20]))
 
 
 def _is_marked(raw: Mapping[str, object]) -> bool:
@@ -80,7 +92,7 @@ def _is_marked(raw: Mapping[str, object]) -> bool:
     types = entity(raw).types if raw.get("type") == "Feature" else (str(raw.get("type", "")),)
     if any(each in MODELS.keys() | ABOUT_SOMEONE and each not in COMMON_WORDS for each in types):
         return True
-    if any(each.endswith(_FORECAST) for each in types):
+    if any(each.endswith(_FORECAST) for each in types) or not _SAID_OF_DEVICES.isdisjoint(raw):
         return True
     return any(is_normalised(value) for value in raw.values()) or _has_place(raw.get("location"))
 
@@ -144,15 +156,11 @@ def _things(each: Entity, context: Context, learned: dict[str, object], *, sever
         raise reader.refused
     if reader.percentages:
         learned[key] = sorted(reader.percentages)
-    yield Reported(
-        thing_id,
-        model.family,
-        observations,
-        _controlled(each) if model_name in MEASURES_ONE_PROPERTY else None,
-        at,
-        each.types,
-        position=where,
-    )
+    fields = _controlled(each) if model_name in MEASURES_ONE_PROPERTY else None
+    if fields is not None:
+        told = iso_moment(_controlled_value(each).at, zone)
+        at = at if told is None else told
+    yield Reported(thing_id, model.family, observations, fields, at, each.types, position=where)
 
 
 class _Reader:
@@ -185,7 +193,7 @@ class _Reader:
         quantity = self._model.quantities.get(attribute.key)
         at = iso_moment(attribute.at, self._zone)
         at = self._at if at is None else at
-        if quantity is None:
+        if quantity is None and not self._model.is_elsewhere:
             quantity = _stated(attribute)
         if quantity is None or (name := self._named(quantity)) is None:
             return
@@ -246,9 +254,15 @@ def _stated(attribute: Attribute) -> Quantity | None:
 
 
 def _parts(value: object) -> Iterator[tuple[str, object]]:
-    """A value with the suffix it has: those of the phases of a structured value, else none."""
+    """A value with the suffix it has: those of the phases of a structured value, else none.
+
+    Of a `TimeSeriesAggregation` only the value of the instant is read, not those of its period.
+    """
     if not isinstance(value, Mapping):
         yield "", value
+        return
+    if AT_THIS_INSTANT in value:
+        yield "", value[AT_THIS_INSTANT]
         return
     for key, part in value.items():
         if _PHASE.fullmatch(key):
@@ -260,13 +274,17 @@ def _controlled(each: Entity) -> dict[str, object] | None:
     name = each.value("controlledProperty")
     if isinstance(name, list) and len(name) == 1:
         name = name[0]
-    value = as_number(each.value("numValue", "value"))
+    told = _controlled_value(each)
+    value = as_number(told.value)
     if not isinstance(name, str) or value is None:
         return None
-    unit = each.value("unit", "unitCode") or next(
-        (attribute.unit for attribute in each.attributes if attribute.key in ("numvalue", "value")), None
-    )
+    unit = each.value("unit", "unitCode") or told.unit
     return {name: {"value": value, "unit": unit} if isinstance(unit, str) and unit else value}
+
+
+def _controlled_value(each: Entity) -> Attribute:
+    told = (attribute for key in ("numvalue", "value") for attribute in each.attributes if attribute.key == key)
+    return next((attribute for attribute in told if attribute.value is not None), Attribute("value", None))
 
 
 def _unknown_model(

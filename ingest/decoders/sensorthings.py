@@ -19,6 +19,7 @@ from pulso.units import unit_code
 
 _MOST_OBSERVATIONS = 5_000
 _LONGEST_TEXT = 120
+_LONGEST_LINK = 400
 _ADDRESSED = re.compile(r"(Multi)?Datastreams\((.{1,100})\)")
 _KINDS = {"Datastream": "Datastreams", "MultiDatastream": "MultiDatastreams"}
 _ENTITY_SETS = frozenset(
@@ -66,15 +67,28 @@ def decode(message: Incoming, context: Context) -> Decoded:
     body = message.body
     if last == "CreateObservations":
         return _observations(list(_of_arrays(body)), context)
+    if last.startswith("Observations") and (listed := _listed(body)):
+        return _observations([(each, key or _key_of_topic(message.levels)) for each, key in listed], context)
     if isinstance(body, Mapping) and ("result" in body or last.startswith("Observations")):
         if "result" not in body:
             return ignored("an Observation without a result")
-        return _observations([(body, _key_of_topic(message.levels))], context)
+        return _observations([(body, _key_of_topic(message.levels) or _key_of_links(body))], context)
     if isinstance(body, Mapping) and "@iot.id" in body and any(_set_of(level) for level in message.levels):
         return _entity(body, message.levels)
     if any(_set_of(level) for level in message.levels[:-1]):
         return ignored("one property of an entity, or a list of them")
     raise NotMine
+
+
+def _listed(body: object) -> list[tuple[Mapping[str, object], tuple[str, str] | None]]:
+    """The Observations of a collection, each written out or in data arrays; none if it is no collection."""
+    values = body.get("value") if isinstance(body, Mapping) and "result" not in body else body
+    tables = [each for each in values if isinstance(each, Mapping)] if isinstance(values, list) else []
+    if len(tables) > _MOST_OBSERVATIONS:
+        raise DecodeError(RejectReason.TOO_MANY_PROPERTIES, f"more than {_MOST_OBSERVATIONS} observations")
+    if any("dataArray" in each for each in tables):
+        return list(_of_arrays(tables))
+    return [(each, _key_of_links(each)) for each in tables if "result" in each]
 
 
 def _set_of(level: str) -> bool:
@@ -297,4 +311,13 @@ def _of_arrays(body: object) -> Iterator[tuple[Mapping[str, object], tuple[str, 
         names = [str(each) for each in components]
         for row in rows:
             if isinstance(row, list) and len(row) == len(names):
-                yield {**dict(zip(names, row, strict=True)), **about}, None
+                yield {**dict(zip(names, row, strict=True)), **about}, _key_of_links(group)
+
+
+def _key_of_links(body: Mapping[str, object]) -> tuple[str, str] | None:
+    """Kind and id of the Datastream that an Observation links to; None where the link goes by the Observation."""
+    for kind, plural in _KINDS.items():
+        link = body.get(f"{kind}@iot.navigationLink")
+        if isinstance(link, str) and link.rpartition("/")[2].startswith(f"{plural}("):
+            return _key_of_topic(link[-_LONGEST_LINK:].split("/"))
+    return None

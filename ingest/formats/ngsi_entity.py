@@ -1,7 +1,7 @@
 """Entities as NGSI v2 and NGSI-LD write them, normalised, concise, simplified or as GeoJSON, brought to one form.
 
 Formats: FIWARE-NGSI v2 (telefonicaid.github.io/fiware-orion), "JSON Attribute Representation" and "Notification
-Messages"; ETSI GS CIM 009 (NGSI-LD), clauses 4.5 and 5.2.
+Messages"; ETSI GS CIM 009 (NGSI-LD), clauses 4.5, 5.2 and 7.2 (notifications over MQTT).
 """
 
 import re
@@ -90,13 +90,20 @@ def raw_entities(body: object) -> list[Mapping[str, object]] | None:
 
     Raises DecodeError (too_many_properties) for more than a sane publisher sends.
     """
-    found = _listed(body)
+    found = _listed(unwrapped(body))
     if not found or not all(is_entity(each) for each in found[: MOST_ENTITIES + 1]):
         return None
     if len(found) > MOST_ENTITIES or sum(map(len, found)) > MOST_ATTRIBUTES:
         detail = f"more than {MOST_ENTITIES} entities, or {MOST_ATTRIBUTES} attributes"
         raise DecodeError(RejectReason.TOO_MANY_PROPERTIES, detail)
     return found
+
+
+def unwrapped(body: object) -> object:
+    """The body of an MQTT message as NGSI-LD sends notifications, `{"metadata": …, "body": …}`; any other as it is."""
+    if isinstance(body, Mapping) and body.keys() == {"metadata", "body"} and isinstance(body["metadata"], Mapping):
+        return body["body"]
+    return body
 
 
 def is_notification(body: object) -> TypeGuard[Mapping[str, object]]:
@@ -132,7 +139,7 @@ def entity(raw: Mapping[str, object]) -> Entity:
         attribute
         for name, value in raw.items()
         if name not in _RESERVED
-        for attribute in _instances(short_name(name) or name, value)
+        for attribute in instances(short_name(name) or name, value)
     )
     attributes = tuple(islice(told, MOST_ATTRIBUTES + 1))
     if len(attributes) > MOST_ATTRIBUTES:
@@ -176,11 +183,11 @@ def _unfolded(raw: Mapping[str, object]) -> Mapping[str, object]:
     return {"location": raw.get("geometry"), **properties, "id": raw.get("id", raw.get("@id"))}
 
 
-def _instances(name: str, value: object) -> Iterator[Attribute]:
+def instances(name: str, value: object) -> Iterator[Attribute]:
     """The values of one attribute: several where it has data sets or a history."""
     if isinstance(value, list) and value and all(_is_instance(each) for each in value):
         for each in value:
-            yield from _instances(name, each)
+            yield from instances(name, each)
     elif not isinstance(value, Mapping) or not _is_instance(value):
         yield Attribute(name, value)
     elif _kind(value) in _NO_VALUES:

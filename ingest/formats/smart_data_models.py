@@ -24,10 +24,14 @@ class Quantity(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A data model: its family and, by folded name, what its attributes measure. Others are settings or labels."""
+    """A data model: its family and, by folded name, what its attributes measure. Others are settings or labels.
+
+    `is_elsewhere`: what it measures is not of the air, road, bin or meter, so that no other attribute of it is read.
+    """
 
     family: Family | None
     quantities: Mapping[str, Quantity]
+    is_elsewhere: bool = False
 
 
 def _model(family: Family | None, **quantities: tuple[str, str | None]) -> Model:
@@ -36,6 +40,9 @@ def _model(family: Family | None, **quantities: tuple[str, str | None]) -> Model
 
 FRACTION = "1"
 """The unit of shares that models express in parts per one."""
+
+AT_THIS_INSTANT = "instValue"
+"""Where a `TimeSeriesAggregation` has its value of now; the others are of a period."""
 
 _BATTERY = {"batteryLevel": ("battery", FRACTION)}
 _CLIMATE: dict[str, tuple[str, str | None]] = {
@@ -135,6 +142,12 @@ _OF_THINGS = (
 )
 """Models that describe something, or measure what we have no property for."""
 
+_ELSEWHERE = (
+    *("WaterObserved", "WaterQualityObserved", "FloodMonitoring", "PhreaticObserved", "RainFallRadarObserved"),
+    *("MosquitoDensity", "NightSkyQuality", "TrafficEnvironmentImpact", "CarbonFootprint"),
+)
+"""Models of what has the same names as what we measure: the temperature of water, the CO2 that traffic emits."""
+
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
         "TrafficFlowObserved": _model(Family.TRAFFIC, **_FLOW),
@@ -164,7 +177,15 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         "Streetlight": _model(Family.ENERGY, **_UNITS_STATED),
         "StreetlightControlCabinet": _model(Family.ENERGY, **_CABINET),
         "AirQualityObserved": _AIR_QUALITY,
-        "AirQualityMonitoring": _model(Family.AIR, airQualityIndex=("aqi", "1")),
+        "AirQualityMonitoring": _model(
+            Family.AIR,
+            airQualityIndex=("aqi", "1"),
+            airTemperatureTSA=("temperature", "Cel"),
+            ambientNoiseTSA=("noise", "dB"),
+            atmosphericPressureTSA=("pressure", "hPa"),
+            pm10TSA=("pm10", "ug/m3"),
+            pm25TSA=("pm2_5", "ug/m3"),
+        ),
         "EnvironmentObserved": _AIR_QUALITY,
         "IndoorEnvironmentObserved": _model(Family.AIR, **_AIR, peopleCount=("people_count", "1")),
         "NoiseLevelObserved": _model(Family.AIR, LAeq=("noise", "dB")),
@@ -173,6 +194,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         "Device": _model(None, **_BATTERY),
         "DeviceModel": _NO_QUANTITIES,
         **dict.fromkeys(_OF_THINGS, _NO_QUANTITIES),
+        **dict.fromkeys(_ELSEWHERE, _NO_QUANTITIES._replace(is_elsewhere=True)),
         "DeviceMeasurement": _NO_QUANTITIES,
         "Measurement": _NO_QUANTITIES,
     }

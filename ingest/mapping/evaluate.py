@@ -1,14 +1,16 @@
 """Evaluation of compiled tables on one record: conditions, texts, times, observations. Raises DecodeError only."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from ingest.mapping.paths import MISSING
-from ingest.mapping.patterns import Pattern
+from ingest.mapping.patterns import LONGEST_TEXT, Pattern
 from ingest.mapping.scope import Scope
 from ingest.mapping.tables import (
+    THOUSANDS,
     Condition,
     Coordinate,
     NumberFrom,
@@ -43,6 +45,7 @@ _NUMBER_AND_UNIT = re.compile(
 )
 _COMMA = re.compile(r"[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d*)?")
 _HEX = re.compile(r"(?:0[xX])?[0-9A-Fa-f]{1,16}")
+_GROUPED = re.compile(r"[+-]?\d{1,3}([ ,'])\d{3}(?:\1\d{3})*+(?![\d])(?:[.,]\d++)?")
 _LONGEST_TEXT = 64
 _LONGEST_SPAN = 4e9  # seconds; more than a century
 _MOST_DIGITS = 18  # of a power of ten
@@ -346,6 +349,8 @@ def _from_text(table: Observation, text: str, unit: str | None) -> tuple[object,
     """The number a text spells, as a number or as a text, and the unit beside it; None if there is none."""
     if text in table.values:
         return table.values[text], unit
+    if table.thousands is not None and len(text) <= LONGEST_TEXT:
+        text = re.sub(rf"(?<=\d)[{THOUSANDS[table.thousands]}](?=\d{{3}}(?!\d))", "", text)
     split = _by_pattern(table.pattern, text) if table.pattern is not None else (text, None)
     if table.leading_number:
         split = _number_and_unit(text)
@@ -388,6 +393,14 @@ def _no_number(observed_property: str, value: object) -> DecodeError:
     if split is not None:
         keys += ["leading_number = true"] if split[1] else []
         keys += ["decimal_comma = true"] if "," in split[0] else []
+    if isinstance(value, str) and (grouped := _GROUPED.match(value)) is not None:
+        keys = [
+            f"thousands = {json.dumps(grouped[1])}",
+            *(["leading_number = true"] if grouped.end() < len(value) else []),
+        ]
+        keys += ["decimal_comma = true"] if grouped[1] == " " and "," in value else []
+    elif isinstance(value, str) and value.isalpha() and len(value) <= _LONGEST_UNIT:
+        keys = [f"values = {{ {json.dumps(value, ensure_ascii=False)} = 1 }} or the like"]
     hint = f"; to read it: {' and '.join(keys)}" if keys else ""
     return DecodeError(RejectReason.WRONG_SHAPE, f"{observed_property}: {str(value)[:80]!r} is not a number{hint}")
 

@@ -13,6 +13,7 @@ from ingest.mapping.profiles import Profile
 from ingest.mapping.scope import Scope
 from ingest.mapping.tables import MappingTable, Observation, TextFrom
 from ingest.message import Context, Decoded, DecodedObservation, Incoming, Reported, ignored, undecoded
+from ingest.privacy import is_personal
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import Family
 
@@ -115,7 +116,9 @@ class _Reading:
         if self.tally.understood or (records == 0 and root.find(table.each[0].path) is not MISSING):
             return ignored(f"{table.name}: the message holds no reading", known)
         looked_for = ", ".join(self.tally.missing) or ", ".join(step.path.text for step in table.each)
-        raise DecodeError(RejectReason.UNMAPPED, f"nothing of what {table.name} looks for: {looked_for}"[:500])
+        there = _keys(root.value)
+        detail = f"nothing of what {table.name} looks for: {looked_for}{f'; the message has {there}' if there else ''}"
+        raise DecodeError(RejectReason.UNMAPPED, detail[:500])
 
     def _record(self, record: Scope) -> None:
         table = self.mapping.table
@@ -183,6 +186,14 @@ class _Reading:
             zone=None if table.zone is None else text_of(table.zone, scope),
             admits=True,
         )
+
+
+def _keys(value: object) -> str:
+    """The first keys of an object, or of the first one of a list, that may be named."""
+    first = value[0] if isinstance(value, list) and value else value
+    if not isinstance(first, dict):
+        return ""
+    return ", ".join([key[:40] for key in first if key.isprintable() and not is_personal(key)][:8])
 
 
 def _is_frame(found: object) -> bool:

@@ -72,6 +72,11 @@ class Path:
         return MISSING if found is None else found
 
     @property
+    def around(self) -> "Path | None":
+        """The path of what holds the thing at the end of this one; None if that is the record itself, or not plain."""
+        return Path(self.text, 0, self.keys[:-1]) if self.up == 0 and len(self.keys) > 1 else None
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The keys it mentions, those of an expression too."""
         if self.expression is None:
@@ -146,8 +151,9 @@ def _fields(tree: Any) -> Iterator[str]:
 def _refusal(text: str, rest: str, error: exceptions.JMESPathError) -> str:
     position = getattr(error, "lex_position", None)
     where = "" if not isinstance(position, int) else f" at column {position + 1 + len(text) - len(rest)}"
+    key = rest if len(rest) < 40 and '"' not in rest else "PM2.5"
     hint = "a key with dots or brackets, or one that begins with a digit, is quoted: "
-    return f"{text!r} is not a path{where}; {hint}" + "'\"PM2.5\"'"
+    return f"{text!r} is not a path{where}; {hint}" + f"'\"{key}\"'"
 
 
 def _first_line(error: Exception) -> str:

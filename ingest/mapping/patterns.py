@@ -11,6 +11,7 @@ letters holds a worker for hours. So an expression is looked at before it is adm
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -87,10 +88,8 @@ class _Ways:
         `after` are the characters that what comes next can begin with, `more` says that repeats of varying length are
         among it, `in_loop` that the sequence itself is repeated.
         """
-        for at, (kind, argument) in enumerate(nodes):
-            rest = nodes[at + 1 :]
-            following = _first(rest, after)
-            follows = more or _varies(rest)
+        for (kind, argument), (following, varies) in zip(nodes, _followings(nodes, after), strict=True):
+            follows = more or varies
             if kind in _REPEATS:
                 self._weigh_repeat(argument, following, more=follows, in_loop=in_loop)
             elif kind is _constants.BRANCH:
@@ -153,10 +152,26 @@ def _children(kind: Any, argument: Any) -> Iterator[list[Node]]:
 
 
 def _varies(nodes: Sequence[Node]) -> bool:
-    return any(
-        (kind in _REPEATS and argument[0] != argument[1]) or any(_varies(inner) for inner in _children(kind, argument))
-        for kind, argument in nodes
-    )
+    return any(_node_varies(kind, argument) for kind, argument in nodes)
+
+
+def _node_varies(kind: Any, argument: Any) -> bool:
+    of_its_own = kind in _REPEATS and argument[0] != argument[1]
+    return of_its_own or any(_varies(inner) for inner in _children(kind, argument))
+
+
+def _followings(nodes: Sequence[Node], after: frozenset[str]) -> list[tuple[frozenset[str], bool]]:
+    """Of each node: the characters that what follows it can begin with, and whether that varies in length.
+
+    Gone through once, from the end: a look ahead from each node would double the work with every optional one.
+    """
+    followings: list[tuple[frozenset[str], bool]] = []
+    varies = False
+    for kind, argument in reversed(nodes):
+        followings.append((after, varies))
+        after = _begins(kind, argument, after)
+        varies = varies or _node_varies(kind, argument)
+    return followings[::-1]
 
 
 def _any_of(nodes: Sequence[Node]) -> frozenset[str]:
@@ -170,19 +185,20 @@ def _any_of(nodes: Sequence[Node]) -> frozenset[str]:
 
 def _first(nodes: Sequence[Node], after: frozenset[str]) -> frozenset[str]:
     """The characters that what `nodes` match can begin with; if that can be empty, those of what comes `after` too."""
-    for at, (kind, argument) in enumerate(nodes):
-        if kind is _constants.AT or kind in _ASSERTS:
-            continue
-        rest = nodes[at + 1 :]
-        if kind in _REPEATS or kind is _constants.POSSESSIVE_REPEAT:
-            can_be_empty = argument[0] == 0
-            body = _first(list(argument[2]), _first(rest, after))
-            return body | _first(rest, after) if can_be_empty else body
-        inner = list(_children(kind, argument))
-        if inner:
-            return frozenset().union(*(_first([*each, *rest], after) for each in inner))
-        return _characters(kind, argument)
+    for kind, argument in reversed(nodes):
+        after = _begins(kind, argument, after)
     return after
+
+
+def _begins(kind: Any, argument: Any, after: frozenset[str]) -> frozenset[str]:
+    """The same of one node."""
+    if kind is _constants.AT or kind in _ASSERTS:
+        return after
+    if kind in _REPEATS or kind is _constants.POSSESSIVE_REPEAT:
+        body = _first(list(argument[2]), after)
+        return body | after if argument[0] == 0 else body
+    inner = list(_children(kind, argument))
+    return frozenset().union(*(_first(each, after) for each in inner)) if inner else _characters(kind, argument)
 
 
 def _characters(kind: Any, argument: Any) -> frozenset[str]:
@@ -208,9 +224,14 @@ def _set(items: Sequence[Node]) -> frozenset[str]:
             found.update(chr(code) for code in range(argument[0], min(argument[1], 127) + 1))
             found.update(_BEYOND_ASCII if argument[1] > 127 else ())
         else:
-            shorthand = re.compile(_CLASSES.get(argument, r"[\s\S]"))
-            found.update(filter(shorthand.match, _ALPHABET))
+            found.update(_of_class(_CLASSES.get(argument, r"[\s\S]")))
     return frozenset((_ALPHABET - found).union(_BEYOND_ASCII)) if negated else frozenset(found)
+
+
+@cache
+def _of_class(shorthand: str) -> frozenset[str]:
+    expression = re.compile(shorthand)
+    return frozenset(filter(expression.match, _ALPHABET))
 
 
 def _example(code: int) -> str:

@@ -1,5 +1,6 @@
-"""Payloads to values for mappings: JSON and its binary kin, a bare number, text, key=value pairs, CSV, a pattern."""
+"""Payloads to values for mappings: JSON and its binary kin, a bare number, text, pairs, CSV, a pattern."""
 
+import base64
 import csv
 import io
 import re
@@ -7,6 +8,7 @@ from functools import lru_cache
 
 import msgspec
 
+from ingest.mapping.influx_lines import read_lines
 from ingest.mapping.paths import MISSING
 from ingest.mapping.tables import Format
 from ingest.measured import as_number
@@ -15,6 +17,7 @@ from pulso.errors import DecodeError, RejectReason
 
 _MOST_LINES = 10_000
 _MOST_PAIRS = 1_000
+_OPENS_JSON = ("{", "[", '"')
 _PAIRS = r"[;,&|\s]+"
 _ASSIGN = r"[=:]"
 
@@ -26,10 +29,26 @@ def read_payload(how: Format, message: Incoming) -> object:
     one for each line.
     """
     if how.type == "json":
-        return _json_lines(message.text) if how.lines else message.body
+        return _json_lines(message.text) if how.lines else _body(message)
     if not message.payload:
         raise DecodeError(RejectReason.EMPTY, "the payload is empty")
-    text = message.text
+    return _of_text(how, message.text)
+
+
+def _body(message: Incoming) -> object:
+    try:
+        return message.body
+    except DecodeError as error:
+        if error.reason is not RejectReason.MALFORMED or message.payload[:1] in (b"<", b"\x1f"):
+            raise
+        hint = "the 'format' of the mapping says what it is, if it is not meant to be one JSON document"
+        raise DecodeError(error.reason, f"{error.detail}; {hint}") from None
+
+
+def _of_text(how: Format, text: str) -> object:
+    """What a format makes of a text."""
+    if how.type == "influx":
+        return read_lines(text)
     if how.type == "number":
         number = as_number(text)
         if number is None:
@@ -59,14 +78,14 @@ def _json_lines(text: str) -> list[object]:
 
 
 def read_inside(how: Format, body: object) -> object:
-    """JSON that stands as a text in JSON. Raises DecodeError (wrong_shape, malformed)."""
+    """JSON that stands as a text in JSON, in base64 or not. Raises DecodeError (wrong_shape, malformed)."""
     found = MISSING if how.inside is None else how.inside.find(body)
     if found is MISSING:
         raise DecodeError(RejectReason.WRONG_SHAPE, f"no {how.inside and how.inside.text!r} in the message")
     if not isinstance(found, str):
         return found
     try:
-        return msgspec.json.decode(found)
+        return msgspec.json.decode(found if found.lstrip()[:1] in _OPENS_JSON else base64.b64decode(found))
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise DecodeError(RejectReason.MALFORMED, f"{how.inside and how.inside.text}: not JSON: {error}") from None
 

@@ -12,14 +12,20 @@ MOST_RECORDS = 10_000
 
 
 class Scope:
-    """One record, with its surroundings. `parts` are texts by name: of the topic, and keys of what is gone through."""
+    """One record, with its surroundings. `parts` are texts by name: of the topic, and keys of what is gone through.
 
-    __slots__ = ("_known", "parent", "parts", "value")
+    `holder` is the object that holds the list the record is of, where that is not the record around it.
+    """
 
-    def __init__(self, value: object, parts: Mapping[str, str], parent: "Scope | None" = None) -> None:
+    __slots__ = ("_known", "holder", "parent", "parts", "value")
+
+    def __init__(
+        self, value: object, parts: Mapping[str, str], parent: "Scope | None" = None, holder: object = None
+    ) -> None:
         self.value = value
         self.parts = parts
         self.parent = parent
+        self.holder = holder
         self._known: dict[str, object] = {}
 
     def find(self, path: Path) -> object:
@@ -27,13 +33,15 @@ class Scope:
         if path.up == 0:
             return path.find(self.value)
         scope: Scope | None = self
+        inner = self
         if path.up < 0:
             while scope is not None and scope.parent is not None:
                 scope = scope.parent
         else:
             for _ in range(path.up):
-                scope = scope.parent if scope is not None else None
-        return MISSING if scope is None else scope.find_once(path)
+                inner, scope = scope or inner, scope.parent if scope is not None else None
+        found = MISSING if scope is None else scope.find_once(path)
+        return path.find(inner.holder) if found is MISSING and path.up > 0 and scope is not None else found
 
     def find_once(self, path: Path) -> object:
         """The same of this record's own value, remembered: many records inside it ask."""
@@ -63,14 +71,29 @@ class Scope:
 
     def _items(self, step: Each, drop: frozenset[str]) -> Iterator["Scope"]:
         found = self.find(step.path)
-        if isinstance(found, dict) and step.key is not None:
+        around = step.path.around
+        holder = None if around is None else around.find(self.value)
+        if isinstance(found, dict) and step.key is not None and not step.columns:
             for key, value in found.items():
                 if value is not None and key.casefold() not in drop and not is_personal(key):
-                    yield Scope(value, {**self.parts, step.key: key}, self)
+                    yield Scope(value, {**self.parts, step.key: key}, self, holder)
+        elif isinstance(found, dict) and step.columns:
+            for at, value in enumerate(_rows(found)):
+                yield Scope(value, self.parts if step.key is None else {**self.parts, step.key: str(at)}, self, holder)
         elif isinstance(found, list):
             for at, value in enumerate(found):
                 if value is not None:
                     parts = self.parts if step.key is None else {**self.parts, step.key: str(at)}
-                    yield Scope(value, parts, self)
+                    yield Scope(value, parts, self, holder)
         elif found is not MISSING and found is not None:
-            yield Scope(found, self.parts, self)
+            yield Scope(found, self.parts, self, holder)
+
+
+def _rows(columns: Mapping[str, object]) -> Iterator[dict[str, object]]:
+    """The rows of a table whose columns are lists; what is no list stands in every row."""
+    rows = max((len(column) for column in columns.values() if isinstance(column, list)), default=0)
+    for at in range(rows):
+        yield {
+            name: (column[at] if at < len(column) else None) if isinstance(column, list) else column
+            for name, column in columns.items()
+        }

@@ -21,6 +21,9 @@ from pulso.model import Family
 
 Scalar = bool | int | float | str
 
+THOUSANDS = {",": ",", ".": ".", "'": "'\u2019", " ": " \u00a0\u202f"}
+"""Signs between groups of three digits, with those that look alike."""
+
 NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
 PART = r"^[a-z][a-z0-9_]{0,31}$"
 
@@ -270,10 +273,14 @@ class Position(Table):
 
 
 class Each(Table):
-    """A step into a list, or with `key` into an object, whose keys are then a named part."""
+    """A step into a list, or with `key` into an object, whose keys are then a named part.
+
+    With `columns` the object has a list for each name, and a record has what stands at one place of all of them.
+    """
 
     path: AnyPath
     key: PartName | None = None
+    columns: bool = False
 
 
 _STAR = re.compile(r"\[\*\]\.?")
@@ -319,6 +326,7 @@ class Observation(Table):
     pattern: AnyPattern | None = None
     leading_number: bool = False
     decimal_comma: bool = False
+    thousands: str | None = None
     hex: bool | int = False
     minus: AnyNumber | None = None
     scale: float = 1.0
@@ -344,6 +352,10 @@ class Observation(Table):
             raise ValueError("'hex' is true, or the bits of a signed number: 16, 24, 32 …")
         if self.hex and (self.leading_number or self.decimal_comma):
             raise ValueError("'hex' excludes 'leading_number' and 'decimal_comma'")
+        if self.thousands is not None and self.thousands not in THOUSANDS:
+            raise ValueError(f"'thousands' is the sign between groups of three digits, one of {' '.join(THOUSANDS)}")
+        if self.thousands == ("," if self.decimal_comma else "."):
+            raise ValueError("'thousands' is the sign of the decimals")
         if self.scale == 0:
             raise ValueError("'scale' of 0 would make every value 0")
         return self
@@ -380,6 +392,7 @@ class Format(Table):
     def _complete(self) -> "Format":
         needed: dict[str, tuple[str, ...]] = {
             "json": ("inside", "lines"),
+            "influx": (),
             "number": (),
             "text": (),
             "key_value": ("separator", "assign", "lines"),

@@ -37,13 +37,13 @@ _OTHER_TIMES = _words(
 
 _DAY_WORDS = _words("date fecha day dia datum jour data")
 _CLOCK_WORDS = _words("time hora hour clock zeit uhrzeit heure tijd")
-_VALUE_WORDS = _words("value val v reading result valor wert valeur waarde medida lectura")
+_VALUE_WORDS = _words("value val v reading result text valor wert valeur waarde medida lectura")
 UNIT_WORDS = _words("unit units uom unidad unidades einheit unite eenheid unitname unitofmeasure unitofmeasurement")
 _LABEL_WORDS = (
     *("name", "label", "type", "parameter", "param", "variable", "metric", "magnitude", "magnitud", "property"),
     *("quantity", "sensor", "key", "n", "nombre", "parametro"),
 )
-PART_WORDS = _words("lane channel ch port socket phase line loop input index carril canal spur voie")
+PART_WORDS = _words("lane channel ch port socket phase line loop input index no nr carril canal spur voie")
 """What tells the parts of one device apart."""
 
 _LATITUDES = frozenset(("lat", "latitude", "latitud"))

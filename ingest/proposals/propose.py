@@ -5,7 +5,7 @@ name of its own), and lists every other number as a comment, with its value, to 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from zoneinfo import ZoneInfo
@@ -33,10 +33,11 @@ from ingest.proposals.proposal_fields import (
 )
 from ingest.proposals.proposal_topic import Levels, levels_of
 from ingest.proposals.spelling import Spelled, spelled
-from ingest.proposals.text_shapes import Shape, elements, shape_of
+from ingest.proposals.text_shapes import Shape, shape_of
 from ingest.proposals.toml_text import quoted, shown
 from ingest.vocabulary import Meaning, family_of, meaning
 from pulso.errors import DecodeError
+from pulso.model import Family
 from pulso.units import CANONICAL_UNITS
 
 _OPENING = (
@@ -118,7 +119,8 @@ def _profile(thing: Reported) -> str:
     numbers = [leaf for leaf in leaves if leaf.number is not None][:MOST_FIELDS]
     known = meanings(numbers, record)
     certain = {leaf: told for leaf, told in known.items() if told.certain}
-    family = thing.family or family_of(told.observed_property for told in certain.values())
+    told = [each.observed_property for each in certain.values()]
+    family = f'family = "{thing.family}"' if thing.family else _family(told, known.values())
     name = re.sub(r"[^A-Za-z0-9_]+", "_", thing.external_id)[:50].strip("_")
     observed = [line for leaf, told in certain.items() for line in _observation("profile", leaf, told)]
     return "\n".join(
@@ -126,7 +128,7 @@ def _profile(thing: Reported) -> str:
             *_OPENING,
             "[[profile]]",
             f"name = {quoted(f'device_{name}')}",
-            f'family = "{family}"' if family else _NO_FAMILY,
+            family,
             f"match.devices = [{quoted(_literally(thing.external_id))}]  # ids, or patterns such as 'bin-*'",
             *([f"# match.models = [{', '.join(map(quoted, thing.model))}]"] if thing.model else []),
             *(observed or _stand_in("profile", numbers)),
@@ -134,6 +136,16 @@ def _profile(thing: Reported) -> str:
             "",
         ]
     )
+
+
+def _family(certain: Sequence[str], guesses: Iterable[Meaning]) -> str:
+    """The line of the family: as a comment, unless it stays the same when what is only guessed counts as well."""
+    sure = family_of(certain)
+    likely = family_of([*certain, *(each.observed_property for each in guesses)])
+    if sure is not None and sure is likely:
+        return f'family = "{sure}"'
+    first = likely or Family.TRAFFIC
+    return f'# family = "{first}"  # or {", ".join(each for each in Family if each is not first)}'
 
 
 def _literally(text: str) -> str:
@@ -172,6 +184,7 @@ class _Proposal:
             time = time and time.replace('"', '"^.', 1)
         place = place_among(leaves)
         spent = {*used, *(place or ())}
+        spent |= {leaf for leaf in leaves if leaf.value in self.message.topic.split("/")}  # the device again
         numbers = [leaf for leaf in leaves if leaf not in spent and leaf.number is not None][:MOST_FIELDS]
         keys = labelled(self.records) if self.records else None
         known = {} if keys is not None else meanings(numbers, self.record)
@@ -184,13 +197,12 @@ class _Proposal:
         told = list(self.levels.readings.values()) or list(certain.values())
         if keys is not None:
             return "\n".join([*lines, *self._of_labels(*keys), ""])
-        family = family_of(each.observed_property for each in told)
-        lines.append(f'family = "{family}"' if family else _NO_FAMILY)
+        lines.append(_family([each.observed_property for each in told], known.values()))
         if self.levels.readings and numbers:
             return "\n".join([*lines, *_by_topic(self.levels.readings, numbers[0].path), ""])
         observed = [line for leaf, each in certain.items() for line in _observation("mapping", leaf, each)]
         if not observed:
-            observed = _stand_in("mapping", numbers)
+            observed = _stand_in("mapping", [*known, *numbers])
         return "\n".join([*lines, *observed, *_comments("mapping", numbers, certain, known), ""])
 
     def _around(self) -> Iterator[Leaf]:
@@ -252,13 +264,15 @@ class _Proposal:
             family += [told.observed_property] if told is not None else []
         known = [f"{quoted(name)} = {quoted(told)}" for name, told in values.items() if told]
         others = [name for name, told in values.items() if not told]
+        if not known:
+            known = [f"{quoted(others.pop(0) if others else 'the name')} = {_TO_BE_NAMED}"]
         spellings = [each for each in (spelled(record.get(value)) for record in self.records) if each is not None]
         found = family_of(family)
         return [
             f'family = "{found}"' if found else _NO_FAMILY,
             "",
             "[[mapping.observation]]",
-            f"property = {{ path = {quoted(written([label]))}, values = {{ {', '.join(known) or _NOTHING_KNOWN} }} }}",
+            f"property = {{ path = {quoted(written([label]))}, values = {{ {', '.join(known)} }} }}",
             *([f"# Not listed, so left aside: {', '.join(map(shown, others))}"] if others else []),
             f"value = {quoted(written([value]))}",
             *([f"unit = {{ path = {quoted(written([unit]))} }}"] if unit is not None else []),
@@ -266,7 +280,7 @@ class _Proposal:
         ]
 
     def _of_text(self, text: str) -> str:
-        """A payload that is one number, XML, or a text that a person has to take apart."""
+        """A payload that is one number, or a text that a person has to take apart."""
         number = spelled(text)
         told = self.levels.fixed
         head = self._head(())
@@ -285,35 +299,21 @@ class _Proposal:
                 return "\n".join([*lines, *_by_topic(self.levels.readings, "@"), *_spelling([number]), ""])
             leaf = Leaf((), text)
             observed = _stand_in("mapping", [leaf]) if told is None else _observation("mapping", leaf, told)
-            return "\n".join([*lines, *observed, *(_spelling([number]) if told is None else []), ""])
-        lines = [*head, _NO_FAMILY]
-        names: set[str] = set()
-        for name, value in elements(text) if text.startswith("<") else ():
-            known = meaning(name)
-            if spelled(value) is None or is_personal(name) or known is None or known.observed_property in names:
-                continue
-            names.add(known.observed_property)
-            lines += [
-                *_observation("mapping", Leaf((), ""), known),
-                f"pattern = {quoted(f'<{re.escape(name)}[^>]*>([^<]*)<')}  # it was {shown(value)}",
-            ]
-        if not names:
-            lines += [
-                *_stand_in("mapping", [Leaf((), "")]),
-                "pattern = '([+-]?[0-9]+(?:\\.[0-9]+)?)'  # the group is the number",
-            ]
-        return "\n".join([*lines, ""])
+            return "\n".join([*lines, *observed, ""])
+        pattern = "pattern = '([+-]?[0-9]+(?:\\.[0-9]+)?)'  # the group is the number"
+        return "\n".join([*head, _NO_FAMILY, *_stand_in("mapping", [Leaf((), "")]), pattern, ""])
 
 
-_NOTHING_KNOWN = '"the name" = "a property"'
+_TO_BE_NAMED = '{ property = "unnamed", unit = "1" }'  # what it is, and in which unit, a person says
 
 
 def _unreadable(payload: bytes) -> str:
     """What is said of bytes that no mapping can read."""
-    kinds = ((b"\x1f\x8b", "gzip: have the sender leave its messages uncompressed"), (b"PK\x03\x04", "a ZIP archive"))
+    kinds = ((b"\x1f\x8b", "gzip that is cut off, or of too much"), (b"PK\x03\x04", "a ZIP archive"))
     kind = next((told for start, told in kinds if payload.startswith(start)), None)
     why = f"They look like {kind}." if kind else "Have the sender, or a gateway that knows it, send JSON or text."
-    return f"# These {len(payload)} bytes are no JSON, CBOR, MessagePack or text; no mapping can read them.\n# {why}\n"
+    known = "JSON, CBOR, MessagePack, XML or text"
+    return f"# These {len(payload)} bytes are no {known}; no mapping can read them.\n# {why}\n"
 
 
 def _by_topic(readings: Mapping[str, Meaning], path: str) -> list[str]:

@@ -1,19 +1,21 @@
-"""What a payload of text is made of: a number, key=value pairs, rows, XML; for proposals, which a person looks at."""
+"""What a payload of text is made of: a number, lines of InfluxDB, key=value pairs, rows; for proposals."""
 
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ingest.mapping.influx_lines import read_lines
 from ingest.proposals.spelling import spelled, time_format
+from pulso.errors import DecodeError
 
 _LARGEST = 20_000  # characters that are looked at
 _PAIR = re.compile(r"\s*[^\W\d][\w .\-/]{0,40}?\s*[=:]\s*[^=]*")
 _PAIR_SEPARATORS = (";", "&", "|", "\n", ",", " ")
 _CELL_SEPARATORS = (";", "\t", ",", "|")
-_ELEMENT = re.compile(r"<(?:[\w.\-]{1,40}:)?([\w.\-]{1,40})(?:\s[^<>]{0,200})?>\s{0,20}([^<>]{1,40})<")
 _MOST_COLUMNS = 40
+_INFLUX = re.compile(r"[^\s=,#]++(?:,[^\s=,]++=[^\s=,]++)*+ [^\s=]++=\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,16 @@ def shape_of(text: str) -> Shape | None:
         return Shape('format = "text"', text)
     if text.startswith("<"):
         return None
-    return _pairs(text) or _rows(text)
+    return _influx(text) or _pairs(text) or _rows(text)
 
 
-def elements(text: str) -> Iterator[tuple[str, str]]:
-    """Names and texts of the elements of XML that hold no others."""
-    for found in _ELEMENT.finditer(text[:_LARGEST]):
-        yield found[1], found[2].strip()
+def _influx(text: str) -> Shape | None:
+    if not _INFLUX.match(text):
+        return None
+    try:
+        return Shape('format = "influx"', read_lines(text))
+    except DecodeError:
+        return None
 
 
 def _pairs(text: str) -> Shape | None:

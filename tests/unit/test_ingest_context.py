@@ -30,7 +30,7 @@ from ingest.formats.ngsi_entity import entity, raw_entities
 from ingest.formats.positions import geojson_point
 from ingest.interpret import Interpreter, NotUnderstood
 from ingest.mapping import DeviceBook
-from ingest.message import Context, Decoded, DecodedObservation, Incoming, RawMessage
+from ingest.message import Context, Decoded, DecodedObservation, Incoming, MessageOutcome, RawMessage
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import from_micros, to_micros
 
@@ -588,6 +588,13 @@ def test_a_node_is_never_asked_twice_within_a_minute(waits: list[int]) -> None:
 
     gaps = [later - earlier for earlier, later in pairwise(asked)]
     assert all(gap >= MINUTE << index for index, gap in enumerate(gaps))
+
+
+def test_states_that_mean_nothing_to_us_are_no_fault() -> None:
+    data = payload({"name": b"Inputs/A", "datatype": 11, "boolean_value": True}, seq=1)
+    meant = Interpreter(DeviceBook.empty(), ZoneInfo("UTC")).interpret(RawMessage("spBv1.0/g/DDATA/n10/d", data, 0))
+    assert meant.outcome is MessageOutcome.IGNORE
+    assert meant.reason
 
 
 def test_data_without_a_birth_is_kept_under_its_node() -> None:

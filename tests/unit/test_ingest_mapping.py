@@ -1,10 +1,12 @@
 """The mapping language: its reference page, its faults, its precedence, and hostile messages."""
 
+import base64
 import json
 import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -272,6 +274,97 @@ def test_a_mapping_leaves_an_object_without_a_named_profile_to_the_interpreter()
     assert (thing.fields, thing.model) == ({"d": 12}, ("AB-1",))
 
 
+def test_json_inside_json_may_be_in_base64() -> None:
+    text = mapping('format = { type = "json", inside = "payload" }')
+    inside = base64.b64encode(b'{"p": 1.5}').decode()
+    assert read(text, {"payload": inside}).things[0].observations[0].result == 1.5
+    with pytest.raises(DecodeError, match="not JSON"):
+        read(text, {"payload": "no JSON in any way"})
+
+
+def test_what_stands_beside_a_list_is_around_its_records() -> None:
+    text = mapping('each = "now.values"\nthing = "{^.name}"\ntime = "^.till"')
+    sent = {"name": "s-1", "now": {"name": "another", "till": "2026-05-04T07:00:00Z", "values": [{"p": 1}, {"p": 2}]}}
+    (thing,) = read(text, sent).things
+    assert thing.external_id == "s-1"
+    assert [each.phenomenon_time for each in thing.observations] == [1777878000_000000] * 2
+    nested = mapping('each = ["a.b", "c.d"]\nthing = "{^^.id}-{^.id}"')
+    inner = {"a": {"id": "out", "b": [{"c": {"id": "in", "d": [{"p": 1}]}}]}}
+    assert read(nested, inner).things[0].external_id == "out-in"
+
+
+def test_columns_are_read_by_row() -> None:
+    text = mapping('each = { path = "hourly", columns = true }\ntime = "at"')
+    columns = {"at": [1777878000, 1777881600, 1777885200], "p": [1, None, 3], "unit": "kW", "q": [7]}
+    found = read(text, {"hourly": columns}).things[0].observations
+    assert [(each.result, each.phenomenon_time) for each in found] == [
+        (1, 1777878000_000000),
+        (3, 1777885200_000000),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "keys", "expected"),
+    [
+        ("12,345.6", 'thousands = ","', 12345.6),
+        ("1,234,567", 'thousands = ","', 1234567),
+        ("12\u202f345,6 W", 'thousands = " "\ndecimal_comma = true\nleading_number = true', 12345.6),
+        ("1.234,5", 'thousands = "."\ndecimal_comma = true', 1234.5),
+        ("1’234.5", """thousands = "'" """, 1234.5),
+        ("12.5", 'thousands = ","', 12.5),
+    ],
+)
+def test_groups_of_digits_are_read(sent: str, keys: str, expected: float) -> None:
+    text = mapping(observation=f'property = "power"\nvalue = "p"\nunit = "W"\n{keys}')
+    assert read(text, {"p": sent}).things[0].observations[0].result == expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "hint"),
+    [
+        ("12,345.6", 'thousands = ","'),
+        ("12 345,6", 'thousands = " " and decimal_comma = true'),
+        ("1'250 kg", """thousands = "'" and leading_number = true"""),
+        ("CLOSED", 'values = { "CLOSED" = 1 }'),
+    ],
+)
+def test_a_text_that_is_no_number_says_what_would_read_it(sent: str, hint: str) -> None:
+    with pytest.raises(DecodeError, match=re.escape(hint)):
+        read(mapping(), {"p": sent})
+
+
+INFLUX = mapping('format = "influx"\neach = "[*]"\ntime = "time"', 'property = "power"\nvalue = "fields.p"\nunit = "W"')
+
+
+@pytest.mark.parametrize(
+    ("line", "result"),
+    [
+        ("m p=1.5", 1.5),
+        ("m,a=b p=2i 1777878000000000000", 2),
+        (r'm\ m,a\ b=c\,d s="x, \"y\" =z",ok=true,p=3u', 3),
+        ("# told before\n\nm p=-4e-1", -0.4),
+    ],
+)
+def test_lines_of_influx_are_read(line: str, result: float) -> None:
+    assert read(INFLUX, line.encode()).things[0].observations[0].result == result
+
+
+@pytest.mark.parametrize(
+    "line", ["hello world", "m", "m p", "m p=x", "m p=1 now", "m p=1..2", 'm p="a', ",a=b p=1", "m p=1,"]
+)
+def test_what_is_no_line_of_influx_is_refused(line: str) -> None:
+    with pytest.raises(DecodeError, match="line protocol"):
+        read(INFLUX, line.encode())
+
+
+@pytest.mark.parametrize("unit", ["a,", "a=", "\\", '"', "m,a=b ", 'm p="', "m p=1,"])
+def test_long_lines_of_influx_are_looked_at_quickly(unit: str) -> None:
+    began = time.process_time()
+    with suppress(DecodeError):
+        read(INFLUX, (unit * (1 << 20))[: 1 << 20].encode())
+    assert time.process_time() - began < 3.0
+
+
 def test_json_inside_json_is_read() -> None:
     text = mapping('format = { type = "json", inside = "payload" }')
     (thing,) = read(text, {"payload": '{"p": 5}'}).things
@@ -469,6 +562,17 @@ def test_a_bad_topic_filter_is_refused(bad: str) -> None:
         (1777878000000, "epoch_ms", "2026-05-04T07:00:00+00:00"),
         ("04.05.2026 01:00", "%d.%m.%Y %H:%M", "2026-05-04T07:00:00+00:00"),
         ("260504070000 +0000", "%y%m%d%H%M%S %z", "2026-05-04T07:00:00+00:00"),
+        ("2026/05/04T07:00:00z", "auto", "2026-05-04T07:00:00+00:00"),
+        ("2026/5/4 1:00", "auto", "2026-05-04T07:00:00+00:00"),
+        ("2026.05.04 01:00:00", "auto", "2026-05-04T07:00:00+00:00"),
+        ("2026-05-04 09:00:00 +0200", "auto", "2026-05-04T07:00:00+00:00"),
+        ("Mon, 04 May 2026 07:00:00 GMT", "auto", "2026-05-04T07:00:00+00:00"),
+        ("Mon, 4 May 2026 09:00:00 +0200", "auto", "2026-05-04T07:00:00+00:00"),
+        ("/Date(1777878000000+0200)/", "auto", "2026-05-04T07:00:00+00:00"),
+        ("04 May 2026 07:00 GMT", "%d %b %Y %H:%M %Z", "2026-05-04T07:00:00+00:00"),
+        ("20260504010000", "auto", "2026-05-04T07:00:00+00:00"),
+        (20260504010000, "auto", "2026-05-04T07:00:00+00:00"),
+        ("2026-05-04T06:45:00Z/2026-05-04T07:00:00Z", "auto", "2026-05-04T07:00:00+00:00"),
     ],
 )
 def test_a_time_is_read(value: object, time_format: str, expected: str) -> None:
@@ -494,11 +598,24 @@ def test_what_is_no_time_is_refused(value: object) -> None:
         "(.*)(.*)(.*)(.*)x",
         r"(\w+)\1",
         "a?" * 20 + "a" * 20,
+        r"[\w-]?" * 60,
+        "(|a)" * 90 + "b",
+        "((a?b?)?c?)?" * 40,
     ],
 )
 def test_a_pattern_that_may_take_too_long_is_refused(pattern: str) -> None:
+    began = time.process_time()
     with pytest.raises(ValueError, match=r"too long|not supported"):
         compile_pattern(pattern)
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("pattern", ["(" * 90 + "a" + ")?" * 90, "(?:" * 80 + "x" + "|y)" * 80, r"(?:\w+,)" * 60])
+def test_deep_and_long_patterns_are_looked_at_in_no_time(pattern: str) -> None:
+    began = time.process_time()
+    with suppress(ValueError):
+        compile_pattern(pattern)
+    assert time.process_time() - began < 1.0
 
 
 @given(

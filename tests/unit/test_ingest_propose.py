@@ -213,7 +213,7 @@ def test_pairs_and_rows() -> None:
     assert "columns = ['time', 'column2']" in proposed("w/p-1", b"2026-05-04 07:00:00;120\n")
 
 
-def test_xml_is_proposed_patterns_and_its_plate_is_not_quoted() -> None:
+def test_xml_is_proposed_paths_and_its_plate_is_not_quoted() -> None:
     payload = b'<r><plate>AB-12</plate><speed unit="km/h">54</speed></r>'
     assert [row[:3] for row in results("radar/r-7", payload)] == [("r-7", "speed", 54)]
     assert "AB-12" not in proposed("radar/r-7", payload)
@@ -228,6 +228,35 @@ def test_a_plate_in_the_topic_names_no_device() -> None:
 def test_topics_of_which_every_level_is_a_property_are_proposed_something() -> None:
     together = propose([RawMessage(f"{name}/humidity", b"4.5", 0) for name in ("temperature", "co2")])
     load_devices([], {"proposal.toml": together}, library=False)
+
+
+def test_records_of_names_nobody_knows_are_proposed_to_be_named() -> None:
+    payload = {"id": "x", "readings": [{"name": "foo", "value": 1}, {"name": "bar", "value": 2}]}
+    assert [row[:3] for row in results("c/7", payload)] == [("x", "unnamed", 1)]
+    assert '# Not listed, so left aside: "bar"' in proposed("c/7", payload)
+
+
+def test_what_is_probable_is_listed_with_its_unit_and_no_family_is_claimed_by_a_side_reading() -> None:
+    text = proposed("its/det-9", {"det": "det-9", "occ_pct": 12.5, "avg_speed_mph": 31, "vol": 14, "kw": 1.2})
+    for name, value, unit in (
+        ("occupancy", "occ_pct", "%"),
+        ("speed", "avg_speed_mph", "mph"),
+        ("vehicle_count", "vol", "1"),
+        ("power", "kw", "kW"),
+    ):
+        assert f'# property = "{name}"\n# value = "{value}"\n# unit = "{unit}"' in text
+    assert 'det-9"' not in text
+    assert '# family = "waste"  # or' in proposed("bins/b-9", {"lvl": 45, "temperature": 21})
+
+
+def test_lines_of_influx_and_elements_of_xml_are_proposed() -> None:
+    line = b"weather,station=S7 temperature=21.5,humidity=71i 1777878000000000000"
+    assert [row[1:] for row in results("influx/w-1", line)] == [
+        ("temperature", 21.5, "2026-05-04T07:00:00"),
+        ("humidity", 71, "2026-05-04T07:00:00"),
+    ]
+    lanes = b'<r><lane no="1"><speed unit="km/h">54</speed></lane><lane no="2"><speed unit="km/h">50</speed></lane></r>'
+    assert [row[:3] for row in results("x/r-1", lanes)] == [("r-1-1", "speed", 54), ("r-1-2", "speed", 50)]
 
 
 def test_json_within_json() -> None:
@@ -245,7 +274,7 @@ def test_odd_texts_are_proposed_something_that_loads(payload: bytes) -> None:
     load_devices([], {"proposal.toml": proposed("a/b7", payload)}, library=False)
 
 
-@pytest.mark.parametrize("payload", [bytes(range(200, 250)), gzip.compress(b'{"co2_ppm": 1}')])
+@pytest.mark.parametrize("payload", [bytes(range(200, 250)), gzip.compress(b'{"co2_ppm": 1}')[:-4]])
 def test_bytes_that_no_mapping_can_read_are_said_to_be_such(payload: bytes) -> None:
     text = proposed("a/b-7", payload)
     assert all(line.startswith("#") for line in text.splitlines())
