@@ -147,7 +147,8 @@ def test_without_a_database_nothing_is_lost_and_memory_is_bounded(
     publish(broker, messages[:5_000])
     database.kill()
     publish(broker, messages[5_000:])
-    wait_until(lambda: ingest.metrics()["pulso_ingest_store_failures_total"] > 0, what="it notices")
+    # A worker that had nothing to store at that moment waits 10 s for a connection before it counts that as a failure.
+    wait_until(lambda: ingest.metrics()["pulso_ingest_store_failures_total"] > 0, within=30, what="it notices")
     unsettled = ingest.metrics()["pulso_ingest_messages_in_flight"]
     database.start()
     wait_until(lambda: count(database, "observation") == 90_000, within=90, what="all messages are stored")

@@ -133,6 +133,13 @@ class DatabaseServer:
         try:
             yield TestDatabase(name, self.kind, self.server)
         finally:
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        try:
+            self._admin("DROP DATABASE {} WITH (FORCE)", name)
+        except psycopg.OperationalError:  # a test that failed left the server killed; the others need it
+            self.server.start()
             self._admin("DROP DATABASE {} WITH (FORCE)", name)
 
     def _clone(self, name: str) -> None:
