@@ -23,10 +23,11 @@ from ingest.books import Books
 from ingest.inbox import Inbox
 from ingest.memory import Memory
 from ingest.message import RawMessage, Request
-from ingest.settling import Also, Settling, count_batch
+from ingest.rows import Rows
+from ingest.settling import Also, Assessed, Settling, count_batch
 from ingest.translate import Translator, Understood
 from pulso.city.boundaries import ZoneFinder
-from pulso.db.observations import ObservationStore
+from pulso.db.observations import ObservationColumns, ObservationStore
 from pulso.db.receipts import ReceiptRepository
 from pulso.db.rejected import QueuedMessage
 from pulso.db.things import NewDatastream, ThingRepository
@@ -240,7 +241,7 @@ class Pipeline:
                 await self._until_stored(lambda: self._register(understood), settling.stop)
                 self._translator.resolve(settling.batch, understood)
         with metrics.stage("assess"):
-            columns = self._assessing.assess(understood.rows.columns(), live=not settling.replayed)
+            columns = self._assess(settling, understood.rows)
         kept = [] if settling.replayed else list(understood.rejected.values())
         timeless = b"" if settling.replayed else receipts.encode(settling.batch, columns, understood.rows.message)
         also = Also(settling, understood, timeless=timeless, books=self._books, session_id=self._session_id)
@@ -269,6 +270,15 @@ class Pipeline:
         metrics.LAST_COMMIT.set(time.time())
         self._ask(understood.requests)
         count_batch(settling, understood, also.settled, columns, outcomes)
+
+    def _assess(self, settling: Settling, rows: Rows) -> ObservationColumns:
+        """The rows as columns with their quality, which is found once for a batch, however often it is tried."""
+        columns, known = rows.columns(), settling.assessed
+        if known is not None and len(known.quality) == len(columns):
+            return replace(columns, quality=known.quality, flags=known.flags)
+        columns = self._assessing.assess(columns, live=not settling.replayed)
+        settling.assessed = Assessed(columns.quality, columns.flags, np.array(rows.message, np.int64))
+        return columns
 
     async def _register(self, understood: Understood) -> None:
         if understood.described:

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,26 +20,47 @@ from pulso.db.observations import ObservationColumns, Outcome, Write
 from pulso.db.rejected import QueuedMessage, Settlement
 
 
+class Assessed(NamedTuple):
+    """Quality and flags of the rows of a batch, each with the place of its message, ascending."""
+
+    quality: NDArray[np.int16]
+    flags: NDArray[np.int16]
+    message: NDArray[np.int64]
+
+    def part(self, first: int, end: int) -> "Assessed":
+        """Of the messages from `first` up to `end`."""
+        rows = slice(*np.searchsorted(self.message, (first, end)).tolist())
+        return Assessed(self.quality[rows], self.flags[rows], self.message[rows] - first)
+
+
 @dataclass(slots=True)
 class Settling:
     """A batch as it is read. `replayed` are the same messages, if they are a replay.
 
     `booked` are the same messages, too, as they were received: one that is delivered again is read with the time at
     which it came first, and booked as what came now.
-    `stop` is None where a failure is the caller's: nothing is tried again.
+    `stop` is None where a failure is the caller's: nothing is tried again. `assessed` is what was found of a batch that
+    was then refused: an assessment depends on what came before, so a second one would find the first.
     """
 
     batch: Sequence[RawMessage]
     stop: asyncio.Event | None
     replayed: Sequence[QueuedMessage] = ()
     booked: Sequence[RawMessage] = ()
+    assessed: Assessed | None = None
 
     def halves(self) -> "tuple[Settling, Settling]":
         """The messages before and after the middle."""
-        middle = len(self.batch) // 2
-        return (
-            Settling(self.batch[:middle], self.stop, self.replayed[:middle], self.booked[:middle]),
-            Settling(self.batch[middle:], self.stop, self.replayed[middle:], self.booked[middle:]),
+        middle, end = len(self.batch) // 2, len(self.batch)
+        return self._part(0, middle), self._part(middle, end)
+
+    def _part(self, first: int, end: int) -> "Settling":
+        return Settling(
+            self.batch[first:end],
+            self.stop,
+            self.replayed[first:end],
+            self.booked[first:end],
+            None if self.assessed is None else self.assessed.part(first, end),
         )
 
 

@@ -75,6 +75,19 @@ async def test_why_a_result_is_not_trusted_is_kept_and_answered(opened: Database
     assert (oldest.quality, oldest.flags) == (Quality.PASS, [])
 
 
+async def test_a_batch_that_is_refused_for_another_message_is_assessed_once(
+    opened: Database, database: TestDatabase
+) -> None:
+    """A leap of temperature is one when it is tried again behind itself, too."""
+    database.query("ALTER TABLE observation ADD CONSTRAINT refused CHECK (result <> 66.5)")
+    worker = await InProcessIngest.begin(opened)
+    await worker.settle(
+        reading("temperature", 20), reading("temperature", 45, second=60), reading("humidity", 66.5, second=60)
+    )
+    assert [row[3:] for row in facts(database)] == [(Quality.PASS, 0), (Quality.SUSPECT, Flag.RATE)]
+    assert database.query("SELECT reason FROM rejected_message") == [("not_storable",)]
+
+
 async def test_a_correction_keeps_the_facts_of_both_versions(opened: Database, database: TestDatabase) -> None:
     worker = await InProcessIngest.begin(opened)
     await worker.settle(reading("temperature", 1652, "°F", produced=1))
