@@ -123,6 +123,17 @@ CUT = """() => [...document.querySelectorAll('#wall :is([data-part], h1, h2, h3,
     .map((one) => `${one.className}: ${one.textContent}`)"""
 
 
+NARROWED = """(share) => {
+    document.querySelector('.ticker').style.paddingRight = `${(100 - share) * innerWidth / 100}px`;
+    dispatchEvent(new Event('resize'));
+}"""
+TOO_WIDE = """() => {
+    const box = document.querySelector('.incidents');
+    const shown = [...box.children].filter((item) => !item.hidden);
+    return shown.length < 2 ? 0 : box.scrollWidth - box.clientWidth;
+}"""
+
+
 @pytest.mark.parametrize("language", ["es", "en"])
 async def test_nothing_is_cut_at_any_size(page: Page, web: WebProcess, seed: WebSeed, language: str) -> None:
     seed.city(now())
@@ -142,6 +153,9 @@ async def test_nothing_is_cut_at_any_size(page: Page, web: WebProcess, seed: Web
     for width, height in SIZES:
         await page.set_viewport_size({"width": width, "height": height})
         assert await page.evaluate(CUT) == [], f"at {width} x {height}"
+    for share in range(100, 40, -1):  # whatever else takes room: no incident is shown that does not fit
+        await page.evaluate(NARROWED, share)
+        assert await page.evaluate(TOO_WIDE) <= 1, f"incidents in {share} % of the line"
 
 
 # --- live -------------------------------------------------------------------------------------------------------------

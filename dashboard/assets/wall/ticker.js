@@ -88,6 +88,7 @@ export class Ticker {
   #paginate() {
     const items = [...this.box.children];
     items.forEach((item) => (item.hidden = false));
+    write(this.number, `${items.length}/${items.length}`); // which takes its room from the items
     const gap = parseFloat(getComputedStyle(this.box).columnGap) || 0;
     this.pages = [];
     let left = 0;
