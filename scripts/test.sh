@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests: those that only reckon run beside those that start servers, which mostly wait for them. What the first ones
-# print comes when the others are done. With arguments, just `pytest` with these.
+# All tests, in two runs side by side, as most of the time one of them waits for a server: acceptance beside those that only
+# reckon and those of the database. What the second run prints comes at the end. With arguments, just `pytest` with these.
 set -euo pipefail
 python="$1"
 shift
@@ -9,14 +9,15 @@ if [ $# -gt 0 ]; then
 fi
 
 printed="$(mktemp)"
-reckoning=
-trap '[ -z "$reckoning" ] || kill "$reckoning" 2>/dev/null; rm -f "$printed"' EXIT
-"$python" -m pytest -o cache_dir=.pytest_cache/reckoning tests/unit tests/properties >"$printed" 2>&1 &
-reckoning=$!
+beside=
+trap '[ -z "$beside" ] || kill "$beside" 2>/dev/null; rm -f "$printed"' EXIT
+of_database=(tests/integration/test_{ingest,operations,kpi_engine}*.py)
+"$python" -m pytest -o cache_dir=.pytest_cache/beside tests/unit tests/properties "${of_database[@]}" >"$printed" 2>&1 &
+beside=$!
 
 status=0
-"$python" -m pytest tests/acceptance tests/integration || status=$?
-wait "$reckoning" || status=$?
-reckoning=
+"$python" -m pytest tests/acceptance tests/integration "${of_database[@]/#/--ignore=}" || status=$?
+wait "$beside" || status=$?
+beside=
 cat "$printed"
 exit "$status"
