@@ -25,7 +25,8 @@ from ingest.message import (
     Reported,
     Request,
 )
-from ingest.privacy import redact, redact_topic
+from ingest.privacy import namer, redact, redact_topic
+from ingest.privacy_columns import redact_columns, redact_groups, redact_headed
 from ingest.vocabulary import read_fields, unread_fields
 from pulso.errors import DecodeError, RejectReason
 
@@ -119,7 +120,23 @@ class Interpreter:
             body_format = Incoming(message).parsed.format
         except DecodeError:
             body_format = "json"  # or what somebody meant to be
-        return redact(message.payload, body_format, self._devices.dropped_names)
+        kept = redact(message.payload, body_format, self._devices.dropped_names)
+        return kept if body_format != "json" else self._redacted_columns(message.topic, kept)
+
+    def _redacted_columns(self, topic: str, payload: bytes) -> bytes:
+        """Text without the personal cells that its first line, or a mapping of its topic, names."""
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError:
+            return payload
+        removes = namer(self._devices.dropped_names)
+        for bound in self._devices.mappings(topic.split("/")):
+            how = bound.mapping.table.format
+            if how.type == "csv" and how.columns:
+                text = redact_columns(text, how.columns, how.separator or ",", removes)
+            elif how.type == "regex" and how.pattern is not None:
+                text = redact_groups(text, how.pattern, removes, lines=how.lines)
+        return redact_headed(text, removes).encode()
 
     def redacted_topic(self, topic: str) -> str:
         """The topic as it may be kept."""

@@ -11,6 +11,17 @@ _LONGEST = 64  # characters of a number written as text
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
 
 
+def quoted(value: object) -> str:
+    """A value as an error may quote it: not what lists and objects hold, which may be personal.
+
+    >>> quoted("12,5"), quoted(["AB-12", 7])
+    ("'12,5'", 'a list')
+    """
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    return repr(str(value)[:80])
+
+
 def as_number(value: object) -> float | None:
     """The number that `value` is or spells; booleans are 1 and 0; None if it is no finite number.
 

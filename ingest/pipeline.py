@@ -244,7 +244,14 @@ class Pipeline:
             columns = self._assess(settling, understood.rows)
         kept = [] if settling.replayed else list(understood.rejected.values())
         timeless = b"" if settling.replayed else receipts.encode(settling.batch, columns, understood.rows.message)
-        also = Also(settling, understood, timeless=timeless, books=self._books, session_id=self._session_id)
+        also = Also(
+            settling,
+            understood,
+            timeless=timeless,
+            redacted=self._translator.bytes_to_keep,
+            books=self._books,
+            session_id=self._session_id,
+        )
 
         async def store() -> NDArray[np.int8]:
             try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,15 +67,25 @@ class Settling:
 class Also:
     """What is written in the transaction of a batch beside its observations. `settled` is what it was booked as.
 
+    `timeless` are receipts to keep; `redacted` gives the bytes of a message as they may be kept.
+
     Called again where the transaction has to be tried again, and says the same then.
     """
 
-    def __init__(
-        self, settling: Settling, understood: Understood, *, timeless: bytes, books: Books, session_id: int
+    def __init__(  # noqa: PLR0913 (each is another thing to write)
+        self,
+        settling: Settling,
+        understood: Understood,
+        *,
+        timeless: bytes,
+        redacted: Callable[[RawMessage], bytes],
+        books: Books,
+        session_id: int,
     ) -> None:
         self._settling = settling
         self._understood = understood
         self._timeless = timeless
+        self._redacted = redacted
         self._books = books
         self._session_id = session_id
         self.settled: dict[int, Settled] = {}
@@ -109,7 +119,8 @@ class Also:
         for place, message in enumerate(self._settling.replayed):
             failed = self._understood.rejected.get(place)
             if failed is None:
-                yield Settlement(message.rejected_id, understood=place in self.settled)
+                kept = self._redacted(self._settling.batch[place])
+                yield Settlement(message.rejected_id, understood=place in self.settled, payload=kept)
             else:
                 yield Settlement(
                     message.rejected_id,
@@ -118,6 +129,7 @@ class Also:
                     detail=failed.detail,
                     decoder=failed.decoder,
                     external_id=failed.external_id,
+                    payload=failed.payload,
                 )
 
 

@@ -173,7 +173,7 @@ class Translator:
         return RejectedMessage(
             received_at=from_micros(message.received_at),
             topic=storable(topic),
-            payload=self._bytes_to_keep(message),
+            payload=self.bytes_to_keep(message),
             reason=error.reason,
             detail=storable(detail[:_MOST_DETAIL]),
             decoder=decoder,
@@ -185,7 +185,8 @@ class Translator:
             redelivered=message.redelivered,
         )
 
-    def _bytes_to_keep(self, message: RawMessage) -> bytes:
+    def bytes_to_keep(self, message: RawMessage) -> bytes:
+        """The payload without personal data, as far as names and mappings tell today."""
         try:
             return self.interpreter.redacted(message)
         except Exception:  # a fault of ours: neither may personal data be kept by it nor may it stop us

@@ -15,7 +15,7 @@ from pulso.db.documents import DocumentRepository
 from pulso.db.reading import DatastreamRow, ReadingRepository
 from pulso.db.rejected import KeptMessage, QuarantinedDevice, RejectedRepository, RejectedState, Selection
 from pulso.errors import AppError, ConfigurationError, RejectReason, UnknownThing
-from pulso.model import Family, ThingState
+from pulso.model import Family, Quality, ThingState
 from pulso.rejection import advice
 
 app = typer.Typer(
@@ -107,6 +107,7 @@ def show(thing: Thing, as_json: AsJson = False) -> None:
             "unit": each.unit,
             "latest_result": each.latest_result,
             "latest_time": each.latest_time,
+            "latest_quality": _quality(each),
         }
         for each in streams
     ]
@@ -120,8 +121,11 @@ def show(thing: Thing, as_json: AsJson = False) -> None:
         typer.echo("")
         show_table(
             "",
-            ("observes", "latest", "unit", "at"),
-            [(each.observed_property, each.latest_result, each.unit, when(each.latest_time)) for each in streams],
+            ("observes", "latest", "unit", "at", "quality"),
+            [
+                (each.observed_property, each.latest_result, each.unit, when(each.latest_time), _quality(each))
+                for each in streams
+            ],
         )
     if found.unread_fields:
         typer.echo(f"\nnot read, because nothing says what it means: {printable(', '.join(found.unread_fields))}")
@@ -129,6 +133,11 @@ def show(thing: Thing, as_json: AsJson = False) -> None:
     for each in quarantined:
         typer.echo(f"\n{each.messages} messages of it are not understood: {_reasons(each)}")
         typer.echo(f"look at them: pulso things quarantined --show {_quoted(each.device)}")
+
+
+def _quality(stream: DatastreamRow) -> str | None:
+    """In words, of the latest observation."""
+    return None if stream.latest_quality is None else Quality(stream.latest_quality).name.lower()
 
 
 @app.command()
@@ -183,7 +192,7 @@ def adopt(
     Without a mapping or profile the device is taken as the decoders understand it, for instance one that was in
     quarantine only because it was new.
     """
-    from ingest.adoption import preview
+    from ingest.adoption import document_name, preview
     from pulso.settings import CitySettings, load
 
     (city,) = load(CitySettings)
@@ -194,7 +203,7 @@ def adopt(
         return await _kept(database, device, _TRIED), await DocumentRepository(database).texts(), things
 
     kept, documents, known = with_database(read)
-    if not kept and not known:
+    if not kept and not known and document_name(device) not in documents:
         raise UnknownThing(f"no device {device!r}: neither a thing nor a kept message (pulso things quarantined)")
     plan = preview(
         device,
@@ -237,6 +246,42 @@ def _print_adopted(device: str, named: Sequence[str], settings: ThingSettings, q
         others = f"  (and {len(named) - 1} more)" if len(named) > 1 else ""
         typer.echo(f"look at it: pulso things show {_quoted(named[0])}{others}")
     typer.echo(f"what is still not understood: pulso rejected list --device {_quoted(device)} --state kept")
+
+
+@app.command()
+def mappings(
+    show_name: Annotated[str | None, typer.Option("--show", metavar="NAME", help="Print this one.")] = None,
+    remove: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Use this one no more; what it stored stays.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the mappings and profiles that were adopted, the last one first: of two for one topic it is asked first."""
+    documents = list(reversed(with_database(lambda database: DocumentRepository(database).list())))
+    wanted = show_name or remove
+    found = next((each for each in documents if each.name == wanted), None)
+    if wanted is not None and found is None:
+        raise ConfigurationError(f"no mapping {wanted!r} was adopted (pulso things mappings lists them)")
+    if remove is not None:
+        _remove(remove, {each.name: each.document for each in reversed(documents) if each.name != remove})
+    elif as_json:
+        show_json([each._asdict() for each in ([found] if found else documents)])
+    elif found is not None:
+        typer.echo(_lines(found.document))
+    else:
+        rows = [(each.name, when(each.adopted_at), each.adopted_by) for each in documents]
+        show_table("", ("name", "adopted", "by"), rows)
+
+
+def _remove(name: str, others: dict[str, str]) -> None:
+    """Remove an adopted document, unless another one needs it."""
+    from ingest.adoption import check_devices
+    from pulso.settings import CitySettings, load
+
+    (city,) = load(CitySettings)
+    check_devices(city.pack, others)
+    with_database(lambda database: DocumentRepository(database).delete(name))
+    typer.echo(printable(f"{name} is removed; workers go on without it within seconds"))
 
 
 @app.command("set")

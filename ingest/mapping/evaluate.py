@@ -24,7 +24,7 @@ from ingest.mapping.tables import (
     TimeFrom,
 )
 from ingest.mapping.times import to_time
-from ingest.measured import as_number, measured
+from ingest.measured import as_number, measured, quoted
 from ingest.message import DecodedObservation
 from ingest.privacy import is_personal
 from ingest.vocabulary import meaning
@@ -281,7 +281,7 @@ def _number_beside(table: Observation, observed_property: str, source: NumberFro
     number = _from_hex(value, signed_bits=None) if table.hex and isinstance(value, str) else as_number(value)
     if number is None:
         raise DecodeError(
-            RejectReason.WRONG_SHAPE, f"{observed_property}: {str(value)[:80]!r} at {_named(source)} is not a number"
+            RejectReason.WRONG_SHAPE, f"{observed_property}: {quoted(value)} at {_named(source)} is not a number"
         )
     return number
 
@@ -400,9 +400,12 @@ def _no_number(observed_property: str, value: object) -> DecodeError:
         ]
         keys += ["decimal_comma = true"] if grouped[1] == " " and "," in value else []
     elif isinstance(value, str) and value.isalpha() and len(value) <= _LONGEST_UNIT:
-        keys = [f"values = {{ {json.dumps(value, ensure_ascii=False)} = 1 }} or the like"]
+        text = json.dumps(value, ensure_ascii=False)
+        keys = [
+            f"no_reading = [{text}] if it says that there is none, values = {{ {text} = … }} if it stands for a number"
+        ]
     hint = f"; to read it: {' and '.join(keys)}" if keys else ""
-    return DecodeError(RejectReason.WRONG_SHAPE, f"{observed_property}: {str(value)[:80]!r} is not a number{hint}")
+    return DecodeError(RejectReason.WRONG_SHAPE, f"{observed_property}: {quoted(value)} is not a number{hint}")
 
 
 def _named(taken: Taken) -> str:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, time, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from ingest.measured import as_number
+from ingest.measured import as_number, quoted
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import to_micros
 
@@ -148,4 +148,4 @@ def _no_time(value: object, time_format: str | None = None) -> DecodeError:
         hint = "; if it is one, give its format, such as '%d/%m/%Y %H:%M:%S'"
     elif time_format is not None:
         hint = f" as {time_format!r}"
-    return DecodeError(RejectReason.IMPOSSIBLE_TIMESTAMP, f"{str(value)[:80]!r} is not a time we understand{hint}")
+    return DecodeError(RejectReason.IMPOSSIBLE_TIMESTAMP, f"{quoted(value)} is not a time we understand{hint}")

@@ -100,7 +100,10 @@ async def open_database(settings: DatabaseSettings, *, wait: float = 30.0) -> Da
         await pool.open(wait=True, timeout=wait)
     except PoolTimeout as error:
         await pool.close()
-        here = " (no `pulso up` runs in this directory, and PULSO_DB_URL is not set, so PGHOST and its kin apply)"
+        here = (
+            " (no `pulso up` runs in this directory, and PULSO_DB_URL is not set, so PGHOST and its kin apply:"
+            " go to the directory in which it was started, or set PULSO_DB_URL)"
+        )
         hint = "" if settings.url.get_secret_value() else here
         reason = await asyncio.to_thread(_last_failure, where)
         raise StorageError(f"no database within {wait:g} s{hint}: {reason}") from error

@@ -26,13 +26,13 @@ class DocumentRepository:
         self._database = database
 
     async def list(self) -> tuple[DeviceDocument, ...]:
-        """All of them, by name."""
+        """All of them, in the order in which they were adopted."""
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.execute(SQL["document_list"])
             return tuple(DeviceDocument(*row) for row in await cursor.fetchall())
 
     async def texts(self) -> dict[str, str]:
-        """The TOML text of each, as `load_devices` takes it."""
+        """The TOML text of each, as `load_devices` takes it: of two for one topic, what was adopted last wins."""
         return {each.name: each.document for each in await self.list()}
 
     async def put(self, name: str, document: str, *, adopted_by: str = "") -> None:

@@ -146,7 +146,10 @@ class QueuedMessage(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What the replay of one message came to; `reason` and `detail` are needed where it was not understood again."""
+    """What the replay of one message came to; `reason` and `detail` are needed where it was not understood again.
+
+    `payload` are its bytes as they may be kept today; None leaves what is kept.
+    """
 
     rejected_id: int
     understood: bool
@@ -154,6 +157,7 @@ class Settlement(NamedTuple):
     detail: str | None = None
     decoder: str | None = None
     external_id: str | None = None
+    payload: bytes | None = None
 
 
 class RejectedRepository:

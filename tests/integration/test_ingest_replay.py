@@ -189,3 +189,34 @@ async def test_steps_that_fail_end_neither_the_others_nor_the_service(
         keep(database, "pulso/v1/traffic/a", speed(60, 1))
         await eventually(lambda: results(database) == [50.0, 60.0])
     assert {state for state, *_ in states(database).values()} == {"replayed"}
+
+
+GATE = """
+[[mapping]]
+name = "gate"
+topic = "gate/{gate}"
+thing = "{gate}"
+family = "traffic"
+format = { type = "csv", columns = ["plate", "v"] }
+each = "[*]"
+
+[[mapping.observation]]
+property = "speed"
+value = "v"
+unit = "km/h"
+"""
+
+
+async def test_what_a_mapping_tells_to_be_personal_goes_from_messages_that_were_kept_before(
+    opened: Database, database: TestDatabase
+) -> None:
+    good = keep(database, "gate/7", b"AB-12,41.5")
+    bad = keep(database, "gate/7", b"CD-34,fast")
+    worker = await InProcessIngest.begin(opened, documents={"gate": GATE})
+    await worker.replay(Selection(ids=[good, bad]))
+    assert results(database) == [41.5]
+    assert database.query("SELECT payload, state FROM rejected_message ORDER BY rejected_id") == [
+        (b"[removed],41.5", "replayed"),
+        (b"[removed],fast", "kept"),
+    ]
+    assert database.query("SELECT detail FROM rejected_message WHERE detail LIKE '%CD-34%'") == []

@@ -327,3 +327,43 @@ def test_devices_without_an_id_are_given_a_profile_by_their_topics(pulso: Comman
     assert done.code == 0, done
     assert "bin-2  distance = 812 mm" in done.out
     assert states(database) == ["queued", "queued"]
+
+
+SHIFTED = """
+[[mapping]]
+name = "NAME"
+topic = "plant/{line}/state"
+thing = "{line}"
+
+[[mapping.observation]]
+property = "temperature"
+value = "t"
+unit = "°C"
+offset = OFFSET
+"""
+
+
+def test_what_is_adopted_last_is_asked_first_and_can_be_removed(
+    pulso: Command, database: TestDatabase, tmp_path: Path
+) -> None:
+    def adopt(device: str, name: str, offset: float) -> None:
+        file = tmp_path / f"{name}.toml"
+        file.write_text(SHIFTED.replace("NAME", name).replace("OFFSET", str(offset)), encoding="utf-8")
+        assert pulso("things", "adopt", device, "--mapping", str(file), "--yes").code == 0
+
+    reject(database, topic="plant/line-1/state", payload=b'{"t": 20}', reason="unknown_topic")
+    adopt("plant/+/state", "zz", 1)
+    database.query("UPDATE device_document SET adopted_at = adopted_at - interval '1 minute'")
+    adopt("line-1", "aa", 2)  # which comes first by name, and last in time
+
+    listed = pulso("things", "mappings", "--json").json
+    assert [each["name"] for each in listed] == ["adopted-line-1", listed[1]["name"]]
+    assert 'name = "aa"' in pulso("things", "mappings", "--show", "adopted-line-1").out
+    (first, _) = (line for line in pulso("things", "mappings").out.splitlines() if "adopted-" in line)
+    assert "adopted-line-1" in first
+
+    adopt("plant/+/state", "zz", 3)  # nothing of it is kept any more; its mapping is replaced all the same
+    assert [each["name"] for each in pulso("things", "mappings", "--json").json][1] == "adopted-line-1"
+    assert "removed" in pulso("things", "mappings", "--remove", "adopted-line-1").out
+    assert pulso("things", "mappings", "--remove", "adopted-line-1").code == 2
+    assert len(pulso("things", "mappings", "--json").json) == 1

@@ -325,7 +325,7 @@ def test_groups_of_digits_are_read(sent: str, keys: str, expected: float) -> Non
         ("12,345.6", 'thousands = ","'),
         ("12 345,6", 'thousands = " " and decimal_comma = true'),
         ("1'250 kg", """thousands = "'" and leading_number = true"""),
-        ("CLOSED", 'values = { "CLOSED" = 1 }'),
+        ("CLOSED", 'no_reading = ["CLOSED"] if it says that there is none, values = { "CLOSED" = … }'),
     ],
 )
 def test_a_text_that_is_no_number_says_what_would_read_it(sent: str, hint: str) -> None:

@@ -1,7 +1,8 @@
 -- document_list --
+-- What was adopted last is asked first, so it comes last.
 SELECT name, document, adopted_at, adopted_by
 FROM device_document
-ORDER BY name;
+ORDER BY adopted_at, name;
 
 -- document_put --
 INSERT INTO device_document (name, document, adopted_by)

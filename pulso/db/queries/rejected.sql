@@ -108,7 +108,7 @@ WHERE measured.before < %(most_bytes)s
 ORDER BY rejected_message.rejected_id;
 
 -- rejected_settle --
--- What a replay came to. The reason of a message that was understood at last stays: it tells why it came late.
+-- What a replay came to. A mapping may have told meanwhile what is personal in its bytes. The reason of a message that was understood at last stays: it tells why it came late.
 UPDATE rejected_message
 SET state = CASE WHEN %(understood)s::boolean THEN 'replayed' ELSE 'kept' END,
     replayed_at = now(),
@@ -116,7 +116,8 @@ SET state = CASE WHEN %(understood)s::boolean THEN 'replayed' ELSE 'kept' END,
     reason = CASE WHEN %(understood)s::boolean THEN reason ELSE %(reason)s::text END,
     detail = CASE WHEN %(understood)s::boolean THEN detail ELSE %(detail)s::text END,
     decoder = coalesce(%(decoder)s::text, decoder),
-    external_id = coalesce(%(external_id)s::text, external_id)
+    external_id = coalesce(%(external_id)s::text, external_id),
+    payload = coalesce(%(payload)s::bytea, payload)
 WHERE rejected_id = %(rejected_id)s AND state = 'queued';
 
 -- rejected_delete --
