@@ -93,6 +93,7 @@ async def open_database(settings: DatabaseSettings, *, wait: float = 30.0) -> Da
         max_size=settings.pool_size,
         open=False,
         timeout=10.0,
+        reconnect_timeout=wait,  # pauses between attempts double; whoever asks after it begins anew with short ones
         configure=_prepare_session,
         check=AsyncConnectionPool.check_connection,
     )
