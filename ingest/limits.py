@@ -11,6 +11,8 @@ from pulso.units import canonical_units
 
 EARLIEST = to_micros(datetime(2000, 1, 1, tzinfo=UTC))
 LONGEST_ID = 200
+_MOST_OFFSET = 14  # hours between UTC and any time zone
+_NEARLY = 180  # seconds
 _ID = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ADMITTED_PROPERTY = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -67,4 +69,8 @@ def storable(text: str) -> str:
 def _bad_time(name: str, at: int, received_at: int) -> DecodeError:
     if at < EARLIEST:
         return DecodeError(RejectReason.IMPOSSIBLE_TIMESTAMP, f"{name} is before 2000")
-    return DecodeError(RejectReason.FUTURE_TIMESTAMP, f"{name} is {(at - received_at) / 1e6:.0f} s ahead of receipt")
+    ahead = (at - received_at) / 1e6
+    hours = round(ahead / 3600)
+    is_whole = 1 <= hours <= _MOST_OFFSET and abs(ahead - 3600 * hours) < _NEARLY
+    hint = f", nearly {hours} h: is it in another time zone, or in summer time?" if is_whole else ""
+    return DecodeError(RejectReason.FUTURE_TIMESTAMP, f"{name} is {ahead:.0f} s ahead of receipt{hint}")

@@ -14,7 +14,7 @@ from ingest.message import RawMessage
 from ingest.translate import Translator, Understood
 from pulso.db.things import DatastreamKey, Introduced, Registered
 from pulso.errors import DecodeError, RejectReason
-from pulso.model import DatastreamId, Family, ThingId, ThingState, to_micros
+from pulso.model import DatastreamId, Family, ThingId, ThingState, from_micros, to_micros
 from tests.support.examples import Example, examples_of, payload_of
 
 NOW = to_micros(datetime(2026, 11, 22, 18, tzinfo=UTC))
@@ -68,6 +68,21 @@ def test_a_property_of_the_integrators_own_is_never_taken_without_its_unit() -> 
     again = translating.understand([stated, unstated])
     assert again.rows.result == [30.0]
     assert reasons(again) == {1: RejectReason.UNIT_MISMATCH}, "also when the property is known by then"
+
+
+@pytest.mark.parametrize(
+    ("ahead", "hint"), [(3598, "nearly 1 h"), (7300, "nearly 2 h"), (5000, ""), (400, ""), (3_600_000, "")]
+)
+def test_a_time_that_is_ahead_by_whole_hours_is_said_to_be_one_of_another_zone(ahead: int, hint: str) -> None:
+    body = (
+        b'{"phenomenon_time":"%s","observations":{"speed":3}}'
+        % from_micros(NOW + ahead * 1_000_000).isoformat().encode()
+    )
+    (rejected,) = translator().understand([message("pulso/v1/traffic/a", body)]).rejected.values()
+    assert rejected.reason is RejectReason.FUTURE_TIMESTAMP
+    assert f"{ahead} s ahead of receipt" in rejected.detail
+    assert hint in rejected.detail
+    assert hint or "nearly" not in rejected.detail
 
 
 def test_one_bad_observation_leaves_no_row_of_its_message() -> None:
