@@ -102,10 +102,11 @@ async def serve(
         keep=timedelta(days=settings.keep_rejected),
     )
     # What is made up to here stays: the garbage collector need not look through it again. Batches make no cycles, so it
-    # need not come every 700 objects either; together they were a tenth of the time at full rate.
+    # need not come every 700 objects either; together they were a tenth of the time at full rate. Not much more than
+    # that, or the tracebacks of a database that is away for hours pile up.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(5_000, 20, 20)
     checks = {"broker": lambda: subscriber.subscribed, "database": lambda: pipeline.storing}
     async with HealthServer(health, "ingest", checks):
         try:
