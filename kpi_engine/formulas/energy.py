@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kpi_engine.formulas.base import Floats, Ints, Outcome, Scope, divide, everyone, formula
-from kpi_engine.rounding import round_half_up
+from kpi_engine.formulas.demand import demand_kw
+from kpi_engine.formulas.power_quality import within_voltage
 from pulso.panes import MINUTE_MICROS, NEUTRAL
 from pulso.registers import countable, growth
 
@@ -105,7 +106,7 @@ def register_demand(scope: Scope) -> Outcome:
     total = scope.things.zoning.total
     used = _consumption(scope)
     counted = used.covered >= scope.number("minimum_covered")
-    demand = divide(used.energy, used.covered * scope.minutes / 60)
+    demand = demand_kw(used.energy, used.covered * scope.minutes)
     metered = total(counted.astype(float))
     value = np.where(metered > 0, total(np.where(counted, demand, 0.0)), np.nan)
     return Outcome(
@@ -145,10 +146,10 @@ def voltage_compliance(scope: Scope) -> Outcome:
     panes = scope.inputs["voltage"]
     shape = (len(scope.ends), scope.minutes // block, block, len(scope.things))
     count = panes.windowed("count").reshape(shape).sum(axis=2)
-    mean = round_half_up(divide(panes.windowed("sum").reshape(shape).sum(axis=2), count.astype(float)), 6)
+    mean = divide(panes.windowed("sum").reshape(shape).sum(axis=2), count.astype(float))
     valid = count * scope.things.interval >= scope.number("minimum_samples") * block * 60
-    nominal, share = scope.number("nominal_v"), scope.number("tolerance_percent") / 100
-    inside = valid & (mean >= round(nominal * (1 - share), 6)) & (mean <= round(nominal * (1 + share), 6))
+    tolerance = scope.number("tolerance_percent")
+    inside = valid & within_voltage(mean, scope.number("nominal_v"), tolerance, tolerance)
     total = scope.things.zoning.total
     value = 100 * divide(total(inside.sum(axis=1).astype(float)), total(valid.sum(axis=1).astype(float)))
     return Outcome(value, total(scope.reported("voltage")), total(everyone(scope)))

@@ -63,7 +63,7 @@ def weighted_by_age(hours: Floats, weight: Floats) -> Floats:
     A missing hour (NaN) keeps its place: those before it are not moved up.
     """
     exists = ~np.isnan(hours)
-    weights = np.where(exists, weight[..., None] ** np.arange(hours.shape[-1]), 0.0)
+    weights = np.where(exists, np.asarray(weight)[..., None] ** np.arange(hours.shape[-1]), 0.0)
     total = weights.sum(axis=-1)
     mean: Floats = np.divide(
         (weights * np.where(exists, hours, 0.0)).sum(axis=-1), total, out=np.zeros_like(total), where=total > 0
@@ -96,7 +96,9 @@ class BandTable:
     def index(self, pollutant: str, values: Floats, days: Sequence[date]) -> Floats:
         """Band index, 0 the best, of values (days, ...) by the table in force on each day; NaN where there is none.
 
-        Values are rounded half up first, as the norm asks. Lower ends are excluded, upper ends included.
+        Values are rounded half up first, as the norm asks. Lower ends are excluded, upper ends included. Particles by
+        their weighted mean, O3, NO2 and SO2 by the mean of one hour, CO by the running mean of eight (from 2024-07-23;
+        the table has nothing earlier for SO2 and CO).
         """
         rounded = round_half_up(values, DECIMALS[pollutant])
         found = np.full(values.shape, np.nan)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from kpi_engine.formulas.base import Floats, Outcome, Scope, divide, everyone, formula
+from kpi_engine.formulas.traffic_flow import MINIMUM_SPEED_KMH
 
 
 def _vehicles_and_speed(scope: Scope) -> tuple[Floats, Floats]:
@@ -20,7 +21,7 @@ def _reported(scope: Scope) -> Floats:
     return np.minimum(scope.reported("speed"), scope.reported("vehicle_count"))
 
 
-@formula("space_mean_speed", inputs=("speed", "vehicle_count"), parameters={"minimum_speed_kmh": 3.0})
+@formula("space_mean_speed", inputs=("speed", "vehicle_count"), parameters={"minimum_speed_kmh": MINIMUM_SPEED_KMH})
 def space_mean_speed(scope: Scope) -> Outcome:
     """Space-mean speed in km/h: sum(n) / sum(n / v) over the minutes n, v of all detectors of a zone.
 
@@ -34,7 +35,9 @@ def space_mean_speed(scope: Scope) -> Outcome:
     return Outcome(value, total(_reported(scope)), total(everyone(scope)))
 
 
-@formula("network_travel_time_index", inputs=("speed", "vehicle_count"), parameters={"minimum_speed_kmh": 3.0})
+@formula(
+    "network_travel_time_index", inputs=("speed", "vehicle_count"), parameters={"minimum_speed_kmh": MINIMUM_SPEED_KMH}
+)
 def network_travel_time_index(scope: Scope) -> Outcome:
     """Travel time index of a network: time all vehicles took over the time they take in free flow; a ratio of totals.
 
