@@ -46,8 +46,9 @@ fuzz: dev-environment ## Fuzz the decoders for ten minutes (ARGS go to libFuzzer
 lock: ## Pin the newest versions that fit, in constraints.txt
 	@scripts/lock.sh
 
-reference: environment ## Write .env.example from the settings
+reference: environment ## Write .env.example and the catalogue of indicators
 	@$(PY) scripts/settings_reference.py
+	@$(PY) scripts/kpi_catalogue.py
 
 clean: ## Remove the environment and all caches; data (.pulso) and built services (.services) stay
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,52 @@
+"""The framework that indicators answer to: the 91 KPIs of ITU-T Y.4903 / U4SSC, and what live data say of them."""
+
+from pulso.framework.catalogue import Framework
+from pulso.framework.model import (
+    Category,
+    CategoryKey,
+    Confidence,
+    Dimension,
+    Feed,
+    FeedMode,
+    Kpi,
+    KpiType,
+    Level,
+    LiveIndicator,
+    Mark,
+    Objective,
+    PriorityArea,
+    Relation,
+    Sense,
+    Source,
+    Status,
+    SubDimension,
+    Theme,
+    normal_code,
+)
+from pulso.framework.reading import framework, read_framework
+
+__all__ = [
+    "Category",
+    "CategoryKey",
+    "Confidence",
+    "Dimension",
+    "Feed",
+    "FeedMode",
+    "Framework",
+    "Kpi",
+    "KpiType",
+    "Level",
+    "LiveIndicator",
+    "Mark",
+    "Objective",
+    "PriorityArea",
+    "Relation",
+    "Sense",
+    "Source",
+    "Status",
+    "SubDimension",
+    "Theme",
+    "framework",
+    "normal_code",
+    "read_framework",
+]
