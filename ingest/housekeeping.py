@@ -198,8 +198,11 @@ class Housekeeping:
 
     async def _save_unread(self) -> None:
         unread = self._translator.take_unread()
-        if unread:
+        try:
             await self._things.save_unread(unread)
+        except BaseException:
+            self._translator.put_back_unread(unread)
+            raise
 
     async def _tidy(self) -> None:
         rejected = await self._rejected.delete(self._keep)

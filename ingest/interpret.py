@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from ingest.decoders import NotMine, by_content_type, by_look, by_memory, by_topic, decoders
+from ingest.fields import read_fields, unread_fields
 from ingest.mapping import DeviceBook, Source
 from ingest.message import (
     NOTHING,
@@ -27,7 +28,6 @@ from ingest.message import (
 )
 from ingest.privacy import namer, redact, redact_topic
 from ingest.privacy_columns import redact_columns, redact_groups, redact_headed
-from ingest.vocabulary import read_fields, unread_fields
 from pulso.errors import DecodeError, RejectReason
 
 log = structlog.get_logger()

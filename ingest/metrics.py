@@ -13,7 +13,7 @@ from pulso.model import Quality
 RECEIVED = Counter("pulso_ingest_messages_received", "Messages taken up in a batch")
 WAITING = Gauge("pulso_ingest_messages_waiting", "Messages from the broker that wait for their batch")
 SETTLED = Counter("pulso_ingest_messages_settled", "Messages stored or put aside, after COMMIT", ["outcome"])
-IN_FLIGHT = Gauge("pulso_ingest_messages_in_flight", "Messages of the batch at work")
+IN_FLIGHT = Gauge("pulso_ingest_messages_in_flight", "Messages of the batches at work")
 REPLAYED = Counter("pulso_ingest_messages_replayed", "Rejected messages that were tried again")
 UNACCOUNTED = Counter("pulso_ingest_messages_unaccounted", "Messages of which nobody knows what became; 0 or a fault")
 DROPPED = Counter("pulso_ingest_messages_dropped", "QoS 0 messages dropped because the inbox was full")

@@ -8,8 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 
 from ingest.mapping.patterns import Pattern
-
-REMOVED = "[removed]"
+from ingest.privacy import REMOVED
 
 _SEPARATORS = (";", "\t", "|", ",")
 _LONGEST_HEAD = 4000  # characters of a line that may name columns

@@ -1,6 +1,6 @@
 """From raw messages to columns: interpret, judge each observation, find its datastream. Pure but for its caches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -110,10 +110,14 @@ class Translator:
         self._newly_unread.clear()
 
     def take_unread(self) -> dict[str, list[str]]:
-        """The fields that nothing gives a meaning, of the things of which that has changed since the last call."""
-        taken = {external_id: sorted(self._unread[external_id]) for external_id in self._newly_unread}
-        self._newly_unread.clear()
+        """The fields that nothing gives a meaning, of registered things where that has changed since the last call."""
+        taken = {name: sorted(self._unread[name]) for name in self._newly_unread if name in self._things}
+        self._newly_unread -= taken.keys()
         return taken
+
+    def put_back_unread(self, taken: Iterable[str]) -> None:
+        """What was taken of these things could not be kept: it is told again."""
+        self._newly_unread |= self._unread.keys() & set(taken)
 
     def meet(self, things: Mapping[str, Introduced]) -> None:
         """Remember family and state of things."""

@@ -154,6 +154,8 @@ class ThingRepository:
 
     async def save_unread(self, unread: Mapping[str, Sequence[str]]) -> None:
         """Write the names of fields that nothing gives a meaning, by thing; nothing for those who are no things."""
+        if not unread:
+            return
         fields = [{"external_id": name, "fields": list(unread[name])} for name in sorted(unread)]
         async with self._database.connection() as connection, connection.cursor() as cursor:
             await cursor.executemany(SQL["thing_unread_save"], [each for each in fields if each["fields"]])

@@ -13,6 +13,7 @@ from ingest.message import RawMessage
 from pulso.db import Database
 from pulso.db.memory import MemoryRepository
 from tests.support.databases import TestDatabase
+from tests.support.examples import SOIL
 from tests.support.ingesting import InProcessIngest
 from tests.support.waiting import eventually
 
@@ -22,18 +23,6 @@ NOW = time.time_ns() // 1000
 LOFT = "homie/boiler/loft/temperature"
 UNIT = RawMessage(f"{LOFT}/$unit", "°F".encode(), NOW)
 VALUE = RawMessage(LOFT, b"212", NOW + 1)
-SOIL = """
-[[mapping]]
-name = "soil"
-topic = "soil/{probe}"
-thing = "{probe}"
-family = "air"
-
-[[mapping.observation]]
-property = "soil_moisture"
-value = "m"
-unit = "%"
-"""
 
 
 def speed(result: float) -> RawMessage:

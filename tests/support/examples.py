@@ -27,3 +27,18 @@ def payload_of(example: Example) -> bytes:
         return bytes.fromhex(example["payload_hex"])
     text = example["payload_text"] if "payload_text" in example else json.dumps(example["payload"])
     return str(text).encode()
+
+
+SOIL = """
+[[mapping]]
+name = "soil"
+topic = "soil/{probe}"
+thing = "{probe}"
+family = "air"
+
+[[mapping.observation]]
+property = "soil_moisture"
+value = "m"
+unit = "%"
+"""
+"""A mapping of a device whose property is none of ours."""

@@ -15,21 +15,9 @@ from ingest.translate import Translator, Understood
 from pulso.db.things import DatastreamKey, Introduced, Registered
 from pulso.errors import DecodeError, RejectReason
 from pulso.model import DatastreamId, Family, ThingId, ThingState, from_micros, to_micros
-from tests.support.examples import Example, examples_of, payload_of
+from tests.support.examples import SOIL, Example, examples_of, payload_of
 
 NOW = to_micros(datetime(2026, 11, 22, 18, tzinfo=UTC))
-SOIL = """
-[[mapping]]
-name = "soil"
-topic = "soil/{probe}"
-thing = "{probe}"
-family = "air"
-
-[[mapping.observation]]
-property = "soil_moisture"
-value = "m"
-unit = "%"
-"""
 
 
 def translator(documents: Mapping[str, str] | None = None) -> Translator:
@@ -171,8 +159,12 @@ def test_numbers_without_a_meaning_are_named_once_and_again_when_that_changes() 
         register(translating, understood)
         translating.resolve(batch, understood)
 
+    translating.understand([message(uplink % "bin-1", partly % ("bin-1", ',"lvl":40'))])
+    assert translating.take_unread() == {}, "it is no thing yet, so nobody could keep it"
     sends("bin-1", ',"lvl":40,"mode":"auto"')
     sends("box-2")
+    assert translating.take_unread() == {"bin-1": ["lvl"], "box-2": []}
+    translating.put_back_unread(["bin-1", "box-2", "stranger"])
     assert translating.take_unread() == {"bin-1": ["lvl"], "box-2": []}
     sends("bin-1", ',"lvl":41')
     assert translating.take_unread() == {}

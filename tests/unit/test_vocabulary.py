@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.vocabulary import Meaning, family_of, meaning, read_fields, unread_fields
+from ingest.fields import read_fields, unread_fields
+from ingest.vocabulary import Meaning, family_of, meaning
 from pulso.model import Family
 from pulso.units import canonical_units, convert, unit_code
 
@@ -238,7 +239,8 @@ def test_records_that_say_what_they_are_are_read_unless_they_say_when() -> None:
     assert read({"readings": records}) == {"temperature": 21.5, "co2": 512.0}
     assert read({"readings": [records[0], {"name": "co2", "value": 512, "time": "2026-05-04T07:00:00Z"}]}) == {}
     assert read({"readings": [records[0], {"name": "temperature", "value": 22.5, "unit": "°C"}]}) == {}
-    assert unread_fields({"readings": [{"name": "lvl", "value": 4}]}) == ["readings.lvl"]
+    titled = unread_fields({"readings": [{"name": "AB-12", "value": 4}, {"label": "lvl", "value": 5}]})
+    assert titled == ["readings[]"], "a title is text of the message, which may be personal, and no name of a field"
 
 
 def test_hostile_depth_and_number_have_an_end() -> None:
